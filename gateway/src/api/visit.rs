@@ -1,0 +1,203 @@
+//! One model call, from its admission to its answer: what the four endpoints share.
+
+use std::pin::Pin;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
+
+use super::body;
+use crate::app::{App, AppState};
+use crate::config::model::ModelType;
+use crate::error::{ApiError, ApiResult};
+use crate::fleet::{Call, Deployment, Job, Model};
+use crate::layers::{REQUEST_ID, RequestId};
+use crate::openai::Head;
+use crate::policy::identity::Principal;
+use crate::recorder::{Admission, Endpoint, Turn};
+
+/// Bytes of a request body to one token, to estimate its input before an engine counts it. French is near 4, and
+/// JSON around it weighs a little.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Who calls, and what the head of the request says besides.
+pub struct Caller {
+    pub who: Principal,
+    pub id: RequestId,
+    headers: HeaderMap,
+    started: Instant,
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Caller, ApiError> {
+        Ok(Caller {
+            who: Principal::from_request_parts(parts, app).await?,
+            id: RequestId::from_request_parts(parts, app).await?,
+            headers: std::mem::take(&mut parts.headers),
+            started: Instant::now(),
+        })
+    }
+}
+
+impl Caller {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty())
+    }
+
+    /// The client's own count of its retries: recorded, never believed.
+    fn client_retry(&self) -> i64 {
+        self.text("x-stainless-retry-count")
+            .and_then(|text| text.parse().ok())
+            .filter(|n| (0..=1_000).contains(n))
+            .unwrap_or(0)
+    }
+
+    /// Mistral's own SDK wants each tool call in one piece.
+    pub fn is_mistral_sdk(&self) -> bool {
+        self.text(header::USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("mistral-client-python/"))
+    }
+}
+
+/// A model call under way.
+pub struct Visit {
+    pub app: AppState,
+    pub caller: Caller,
+    pub body: Bytes,
+    pub turn: Turn,
+}
+
+/// The rest of a call once it is admitted.
+pub type Story =
+    for<'a> fn(&'a mut Visit, &'a Head<'a>) -> Pin<Box<dyn Future<Output = ApiResult<Response>> + Send + 'a>>;
+
+/// Reads the body, admits the request, tells its story, and makes sure that a refusal is recorded like an answer.
+pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body, story: Story) -> Response {
+    let settings = app.config.load_full();
+    let read = body::read(&caller.headers, body, &settings.server).await;
+    drop(settings);
+    let body = match read {
+        Ok(body) => body,
+        Err(error) => return refuse_unread(&app, &caller, endpoint, error),
+    };
+    let text = body.clone();
+    let head = match Head::parse(&text) {
+        Ok(head) => head,
+        Err(fault) => return refuse_unread(&app, &caller, endpoint, fault.into()),
+    };
+    let tokens = (body.len() as u64).div_ceil(BYTES_PER_TOKEN);
+    let admission = admission(&app, &caller, endpoint, Some(&head), tokens);
+    let mut turn = match app.recorder.admit(admission, caller.started) {
+        Ok(turn) => turn,
+        Err(error) => return error.into_response(),
+    };
+    turn.parameters(head.parameters());
+    let mut visit = Visit { app, caller, body, turn };
+    match story(&mut visit, &head).await {
+        Ok(response) => response,
+        Err(error) => {
+            visit.turn.fail(&error);
+            error.into_response()
+        }
+    }
+}
+
+/// A request refused before it could be read has its record too.
+fn refuse_unread(app: &AppState, caller: &Caller, endpoint: Endpoint, error: ApiError) -> Response {
+    match app.recorder.admit(admission(app, caller, endpoint, None, 0), caller.started) {
+        Ok(turn) => turn.fail(&error),
+        Err(full) => return full.into_response(),
+    }
+    error.into_response()
+}
+
+fn admission(app: &App, caller: &Caller, endpoint: Endpoint, head: Option<&Head<'_>>, tokens: u64) -> Admission {
+    let who = &caller.who;
+    let user = head.and_then(Head::user).or_else(|| caller.text("x-openwebui-user-id"));
+    Admission {
+        id: caller.id.0.to_string(),
+        started_at: jiff::Timestamp::now().as_millisecond(),
+        organization_id: who.organization_id().unwrap_or(0),
+        project_id: who.project_id(),
+        member_id: who.member_id(),
+        key_id: who.key_id().to_owned(),
+        end_user: user.and_then(|user| app.pseudonyms.pseudonym(who.organization_id().unwrap_or(0), user)),
+        endpoint,
+        streamed: head.is_some_and(Head::stream),
+        model_asked: head.and_then(Head::model).unwrap_or_default().to_owned(),
+        data_class: who.data_class().as_str().to_owned(),
+        tokens_in: i64::try_from(tokens).unwrap_or(i64::MAX),
+        client_retry: caller.client_retry(),
+    }
+}
+
+impl Visit {
+    /// The model asked for, if this caller may call it and it is of a type this endpoint takes.
+    pub fn model(&self, head: &Head<'_>, kinds: &[ModelType]) -> ApiResult<std::sync::Arc<Model>> {
+        let who = &self.caller.who;
+        if who.project_id().is_none() {
+            return Err(ApiError::permission_denied(
+                "Cette clé est celle d’une personne : les modèles s’appellent avec la clé d’un projet.",
+                "This key is a person’s: models are called with the key of a project.",
+            ));
+        }
+        let name =
+            head.model().filter(|name| !name.is_empty()).ok_or(crate::openai::WireError::Missing { field: "model" })?;
+        let model = self.app.fleet.resolve(name, who.organization_name())?;
+        if !kinds.contains(&model.kind) {
+            let wanted: Vec<&str> = kinds.iter().map(|kind| kind.public()).collect();
+            return Err(ApiError::model_wrong_type(name, &wanted.join(", ")));
+        }
+        Ok(model)
+    }
+
+    /// Refuses addresses that an engine would fetch.
+    pub fn check_urls(&self, head: &Head<'_>) -> ApiResult<()> {
+        let config = self.app.config.load();
+        let hosts = &config.outgoing.document_hosts;
+        Ok(crate::openai::urls::check_urls(head, |host| hosts.iter().any(|known| known.eq_ignore_ascii_case(host)))?)
+    }
+
+    /// Headers an engine gets: the id of the request, for its own log.
+    pub fn engine_headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(REQUEST_ID, self.caller.id.1.clone());
+        headers
+    }
+}
+
+impl Caller {
+    /// A job for engines on behalf of this caller.
+    pub fn job<'a>(
+        &'a self,
+        model: &'a std::sync::Arc<Model>,
+        call: Call,
+        streamed: bool,
+        headers: &'a HeaderMap,
+        build: &'a (dyn Fn(&Deployment) -> ApiResult<Bytes> + Send + Sync),
+    ) -> Job<'a> {
+        let who = &self.who;
+        Job { model, organization: who.organization_name(), class: who.data_class(), call, streamed, headers, build }
+    }
+}
+
+/// The response of a whole JSON answer.
+pub fn json_response(body: Bytes, model: &Model, deployment: &Deployment) -> Response {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    mark(&mut response, model, deployment);
+    response
+}
+
+/// Headers of every model answer: where it was processed, and whether the model is on its way out.
+pub fn mark(response: &mut Response, model: &Model, deployment: &Deployment) {
+    response.headers_mut().insert(crate::layers::HOSTING, deployment.hosting_header.clone());
+    if model.deprecated.is_some() || model.sunset.is_some() {
+        super::models::announce(model, response.headers_mut());
+    }
+}

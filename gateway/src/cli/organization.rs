@@ -1,0 +1,73 @@
+//! `guichet organization`.
+
+use std::io::Write;
+
+use clap::Subcommand;
+
+use super::{Failure, Outcome, Source};
+use crate::store::organizations::Organization;
+use crate::store::page::Reach;
+use crate::store::{Actor, Database, Page};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make an organization
+    Create {
+        /// Its name, such as "Ministère de la Culture"
+        name: String,
+        #[command(flatten)]
+        source: Source,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List organizations
+    List {
+        #[command(flatten)]
+        source: Source,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The organization of a name or an id.
+pub async fn find(database: &Database, said: &str) -> Result<Organization, Failure> {
+    let by_name = database.organization_named(said).await?;
+    let found = match (by_name, said.parse::<i64>()) {
+        (Some(organization), _) => Some(organization),
+        (None, Ok(id)) => database.organization(id).await?,
+        (None, Err(_)) => None,
+    };
+    found.ok_or_else(|| Failure(format!("there is no organization {said:?}; `guichet organization list` shows them")))
+}
+
+impl Command {
+    pub async fn run(&self, out: &mut impl Write) -> Outcome {
+        match self {
+            Command::Create { name, source, json } => {
+                let database = source.database().await?;
+                let mut change = database.change(Actor::CLI).await?;
+                let made = change.create_organization(name).await?;
+                change.commit().await?;
+                if *json {
+                    writeln!(out, "{}", serde_json::to_string(&made)?)?;
+                } else {
+                    writeln!(out, "Organization {} made: {}", made.id, made.name)?;
+                }
+            }
+            Command::List { source, json } => {
+                let database = source.database().await?;
+                let list = database.organizations(&Reach::Everything, &Page::ALL).await?.items;
+                if *json {
+                    writeln!(out, "{}", serde_json::to_string(&list)?)?;
+                } else {
+                    for organization in list {
+                        writeln!(out, "{:>5}  {}", organization.id, organization.name)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,371 @@
+//! Which engine answers: models, deployments and their quirks, health, the choice, and the only sender.
+//!
+//! [`Fleet::send`] takes a job through its life: a slot (waiting in line when all engines are full), one exchange,
+//! another engine when that one fails, then the fallback model. All of it happens before the client has seen a byte.
+
+pub mod deployment;
+pub mod engine;
+pub mod health;
+pub mod models;
+pub mod pick;
+pub mod queue;
+pub mod retry;
+pub mod upstream;
+pub mod verdict;
+pub mod watch;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+use crate::config::server::{Fleet as Settings, Queue as QueueSettings};
+use crate::config::{Config, DataClass};
+use crate::error::{ApiError, ApiResult};
+pub use deployment::{Call, Deployment};
+pub use models::{Catalogue, Model};
+pub use pick::{Pick, Slot};
+use upstream::{Failure, Upstream};
+use verdict::Verdict;
+
+/// Largest error body read from an engine.
+const ERROR_BODY: usize = 64 << 10;
+
+/// What a reload replaces, in one piece.
+#[derive(Debug)]
+struct Present {
+    catalogue: Catalogue,
+    upstream: Arc<Upstream>,
+    settings: Settings,
+    queue: QueueSettings,
+    answer_limit: usize,
+}
+
+#[derive(Debug)]
+pub struct Fleet {
+    present: ArcSwap<Present>,
+    registry: models::Registry,
+}
+
+/// One request for engines.
+pub struct Job<'a> {
+    pub model: &'a Arc<Model>,
+    pub organization: Option<&'a str>,
+    pub class: DataClass,
+    pub call: Call,
+    pub streamed: bool,
+    /// Headers for the engine, such as `x-request-id`.
+    pub headers: &'a HeaderMap,
+    /// The body in the words of that engine.
+    pub build: &'a (dyn Fn(&Deployment) -> ApiResult<Bytes> + Send + Sync),
+}
+
+/// Where a job went, kept up to date while it goes: what the record says if the client leaves in the middle.
+#[derive(Debug, Default)]
+pub struct Trail {
+    pub attempts: u32,
+    pub model: Option<Arc<Model>>,
+    pub deployment: Option<Arc<Deployment>>,
+}
+
+/// An engine's answer, not one byte of which has reached the client.
+#[derive(Debug)]
+pub enum Reply<T> {
+    Whole(Slot, T),
+    Stream(Slot, Opening),
+}
+
+/// The beginning of a streamed answer.
+#[derive(Debug)]
+pub struct Opening {
+    pub first: Bytes,
+    pub rest: Incoming,
+}
+
+/// The engine answered something that is no answer.
+#[derive(Debug)]
+pub struct NotAnAnswer;
+
+/// Why an exchange failed.
+enum Trouble {
+    Caller(ApiError),
+    Busy,
+    Broken,
+    Timeout,
+}
+
+impl Fleet {
+    pub fn new(config: &Config) -> Result<Fleet, Vec<String>> {
+        let registry = models::Registry::default();
+        let present = Present::build(config, &registry, None)?;
+        Ok(Fleet { present: ArcSwap::from_pointee(present), registry })
+    }
+
+    /// Takes a new configuration. Requests under way keep the engines they have.
+    pub fn reload(&self, config: &Config) -> Result<(), Vec<String>> {
+        let before = self.present.load_full();
+        self.present.store(Arc::new(Present::build(config, &self.registry, Some(&before))?));
+        drop(before);
+        self.registry.tidy();
+        Ok(())
+    }
+
+    /// The model of a name, if that organization may see it.
+    pub fn resolve(&self, name: &str, organization: Option<&str>) -> ApiResult<Arc<Model>> {
+        self.present.load().catalogue.resolve(name, organization).cloned()
+    }
+
+    /// The models an organization may see; all for `None`.
+    pub fn visible(&self, organization: Option<&str>) -> Vec<Arc<Model>> {
+        self.present.load().catalogue.visible(organization).cloned().collect()
+    }
+
+    /// Sends a job to an engine its data class may reach, trying others before the first byte.
+    pub async fn send<T>(
+        &self,
+        job: &Job<'_>,
+        trail: &mut Trail,
+        read: impl Fn(&Model, &Deployment, Bytes) -> Result<T, NotAnAnswer>,
+    ) -> ApiResult<Reply<T>> {
+        let present = self.present.load_full();
+        let first = present.send_to_model(job, job.model, trail, &read).await;
+        let Err(error) = &first else { return first };
+        let (true, Some(fallback)) = (error.status().is_server_error(), &job.model.fallback) else { return first };
+        let Ok(fallback) = present.catalogue.resolve(fallback, job.organization) else { return first };
+        if !fallback.allows(job.class) {
+            return first;
+        }
+        tracing::info!(model = %job.model.id, fallback = %fallback.id, "falling back");
+        match present.send_to_model(job, fallback, trail, &read).await {
+            Ok(reply) => Ok(reply),
+            Err(_) => first,
+        }
+    }
+}
+
+impl Present {
+    fn build(config: &Config, registry: &models::Registry, before: Option<&Present>) -> Result<Present, Vec<String>> {
+        let catalogue = Catalogue::build(config, registry)?;
+        let tls = config.models.iter().flat_map(|m| &m.deployments).any(|d| d.url.scheme() == "https");
+        let same = before.filter(|b| b.settings == config.fleet && b.upstream.has_tls() == tls);
+        let upstream = match same {
+            Some(before) => before.upstream.clone(),
+            None => Arc::new(Upstream::new(&config.fleet, tls).map_err(|problem| vec![problem])?),
+        };
+        Ok(Present {
+            catalogue,
+            upstream,
+            settings: config.fleet.clone(),
+            queue: config.queue.clone(),
+            answer_limit: config.server.answer_limit.bytes(),
+        })
+    }
+
+    async fn send_to_model<T>(
+        &self,
+        job: &Job<'_>,
+        model: &Arc<Model>,
+        trail: &mut Trail,
+        read: &impl Fn(&Model, &Deployment, Bytes) -> Result<T, NotAnAnswer>,
+    ) -> ApiResult<Reply<T>> {
+        model.held.retries.deposit(self.settings.retry_budget);
+        let mut tried: Vec<Arc<str>> = Vec::new();
+        let mut last = ApiError::upstream();
+        loop {
+            let slot = match self.slot(model, job.class, &tried).await {
+                Ok(slot) => slot,
+                // Once an engine has failed, its failure says more than that no other is free.
+                Err(error) if tried.is_empty() => return Err(error),
+                Err(_) => return Err(last),
+            };
+            trail.attempts += 1;
+            trail.model = Some(model.clone());
+            trail.deployment = Some(slot.deployment.clone());
+            let body = (job.build)(&slot.deployment)?;
+            let started = Instant::now();
+            let trouble = match self.exchange(job, model, &slot, body, read).await {
+                Ok(Exchange::Whole(value)) => {
+                    slot.deployment.live.health.success();
+                    return Ok(Reply::Whole(slot, value));
+                }
+                Ok(Exchange::Stream(opening)) => {
+                    slot.deployment.live.health.success();
+                    return Ok(Reply::Stream(slot, opening));
+                }
+                Err(trouble) => trouble,
+            };
+            let name = slot.deployment.name.clone();
+            last = match trouble {
+                Trouble::Caller(error) => return Err(error.hosting(slot.deployment.hosting_header.clone())),
+                Trouble::Busy => ApiError::model_busy(Duration::from_secs(1)),
+                Trouble::Broken | Trouble::Timeout => {
+                    if slot.deployment.live.health.failure(&self.settings, Instant::now()) {
+                        tracing::warn!(deployment = %name, "engine set aside after repeated failures");
+                    }
+                    match trouble {
+                        Trouble::Timeout => return Err(ApiError::upstream_timeout()),
+                        _ => ApiError::upstream(),
+                    }
+                }
+            };
+            tracing::debug!(deployment = %name, elapsed = ?started.elapsed(), reason = last.reason(), "attempt failed");
+            drop(slot);
+            tried.push(name);
+            if tried.len() >= self.settings.attempts as usize || !model.held.retries.withdraw() {
+                return Err(last);
+            }
+        }
+    }
+
+    /// A slot on some engine, after waiting in line if all are full.
+    async fn slot(&self, model: &Arc<Model>, class: DataClass, tried: &[Arc<str>]) -> ApiResult<Slot> {
+        let queue = &model.held.queue;
+        let found = |found: Pick| match found {
+            Pick::Slot(slot) => Some(Ok(slot)),
+            Pick::Forbidden => Some(Err(ApiError::sovereignty())),
+            Pick::Down => Some(Err(self.down(model, class, tried))),
+            Pick::Busy => None,
+        };
+        // A newcomer does not overtake those who wait; a second try has waited already.
+        if (!tried.is_empty() || queue.is_empty(class))
+            && let Some(result) = found(pick::pick(model, class, tried))
+        {
+            return result;
+        }
+        if !tried.is_empty() {
+            return Err(ApiError::model_busy(Duration::from_secs(1)));
+        }
+        let mut place = queue.join(class, self.queue.length).ok_or_else(|| ApiError::model_busy(self.queue.wait.0))?;
+        let deadline = tokio::time::sleep(self.queue.wait.0);
+        tokio::pin!(deadline);
+        loop {
+            tokio::select! {
+                () = place.woken() => {}
+                () = &mut deadline => return Err(ApiError::model_busy(Duration::from_secs(2))),
+            }
+            match found(pick::pick(model, class, tried)) {
+                Some(result) => {
+                    place.served();
+                    return result;
+                }
+                None => place.again(),
+            }
+        }
+    }
+
+    /// All engines that may answer are set aside: when is the first one back?
+    fn down(&self, model: &Model, class: DataClass, tried: &[Arc<str>]) -> ApiError {
+        if !tried.is_empty() {
+            return ApiError::upstream();
+        }
+        let back = model
+            .deployments
+            .iter()
+            .filter(|deployment| deployment.allows(class))
+            .filter_map(|deployment| deployment.live.health.ejected_until())
+            .min()
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        ApiError::service_unavailable().retry_after(back.unwrap_or(Duration::from_secs(1)).max(Duration::from_secs(1)))
+    }
+
+    async fn exchange<T>(
+        &self,
+        job: &Job<'_>,
+        model: &Model,
+        slot: &Slot,
+        body: Bytes,
+        read: &impl Fn(&Model, &Deployment, Bytes) -> Result<T, NotAnAnswer>,
+    ) -> Result<Exchange<T>, Trouble> {
+        let deployment = &*slot.deployment;
+        let response = match self.upstream.post(deployment, job.call, body, job.headers).await {
+            Ok(response) => response,
+            Err(Failure::Unreachable) => return Err(Trouble::Broken),
+            Err(Failure::Timeout) => return Err(Trouble::Timeout),
+        };
+        let status = response.status();
+        if status != StatusCode::OK {
+            let mut body = response.into_body();
+            let said = whole(&mut body, ERROR_BODY, deployment.chunk_timeout).await.unwrap_or_default();
+            return Err(match verdict::judge(status, &said, model.context_length) {
+                Verdict::Caller(error) => Trouble::Caller(error),
+                Verdict::Busy => Trouble::Busy,
+                Verdict::Broken => {
+                    tracing::warn!(deployment = %deployment.name, status = status.as_u16(), "engine refused");
+                    Trouble::Broken
+                }
+            });
+        }
+        if job.streamed {
+            return open(response, deployment).await.map(Exchange::Stream);
+        }
+        let mut body = response.into_body();
+        let answer = whole(&mut body, self.answer_limit, deployment.first_byte_timeout).await.ok_or(Trouble::Broken)?;
+        read(model, deployment, answer).map(Exchange::Whole).map_err(|NotAnAnswer| Trouble::Broken)
+    }
+}
+
+enum Exchange<T> {
+    Whole(T),
+    Stream(Opening),
+}
+
+/// Reads a whole body, within a size and a silence. `None` when it breaks, stalls or overflows.
+async fn whole(body: &mut Incoming, limit: usize, silence: Duration) -> Option<Bytes> {
+    let expected = body.size_hint().exact().map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    if expected > limit {
+        return None;
+    }
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    while let Some(frame) = tokio::time::timeout(silence, body.frame()).await.ok()? {
+        let Ok(data) = frame.ok()?.into_data() else { continue };
+        if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > limit {
+            return None;
+        }
+        match (&first, rest.is_empty()) {
+            (None, _) => first = Some(data),
+            (Some(head), true) => {
+                rest.reserve(expected.max(head.len() + data.len()));
+                rest.extend_from_slice(head);
+                rest.extend_from_slice(&data);
+                first = Some(Bytes::new());
+            }
+            (Some(_), false) => rest.extend_from_slice(&data),
+        }
+    }
+    if rest.is_empty() { Some(first.unwrap_or_default()) } else { Some(rest.freeze()) }
+}
+
+/// Waits for the first piece of a stream, so that an engine that fails at once can still be replaced.
+async fn open(response: Response<Incoming>, deployment: &Deployment) -> Result<Opening, Trouble> {
+    let is_stream = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"));
+    if !is_stream {
+        tracing::warn!(deployment = %deployment.name, "engine answered a stream request with something else");
+        return Err(Trouble::Broken);
+    }
+    let mut rest = response.into_body();
+    loop {
+        let frame =
+            tokio::time::timeout(deployment.first_byte_timeout, rest.frame()).await.map_err(|_| Trouble::Timeout)?;
+        let first = match frame {
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            Some(Err(_)) | None => return Err(Trouble::Broken),
+        };
+        if first.is_empty() {
+            continue;
+        }
+        if crate::openai::stream::first_event_is_error(&first) {
+            tracing::warn!(deployment = %deployment.name, "engine opened its stream with an error");
+            return Err(Trouble::Broken);
+        }
+        return Ok(Opening { first, rest });
+    }
+}

@@ -1,0 +1,167 @@
+//! One running engine: where it is, how it is asked, how full and how well it is.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+
+use super::engine::{Place, Quirks, quirks};
+use super::health::Health;
+use crate::config::model::{self, EngineKind, MessageLayout, ReasoningSource};
+use crate::config::{Config, DataClass, Hosting};
+
+/// What of an engine outlives a reload of the configuration.
+#[derive(Debug)]
+pub struct Live {
+    inflight: AtomicU32,
+    pub health: Health,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Live { inflight: AtomicU32::new(0), health: Health::new() }
+    }
+}
+
+/// One running engine that serves a model, ready to be asked.
+#[derive(Debug)]
+pub struct Deployment {
+    pub name: Arc<str>,
+    pub engine: EngineKind,
+    pub quirks: Quirks,
+    /// The name the engine knows the model by.
+    pub engine_model: String,
+    /// The same as a JSON string, quotes included.
+    pub engine_model_json: String,
+    pub capacity: u32,
+    pub hosting: Hosting,
+    /// Value of `x-guichet-hosting`.
+    pub hosting_header: HeaderValue,
+    pub hosting_text: Arc<str>,
+    pub reasoning: ReasoningSource,
+    pub layout: MessageLayout,
+    pub first_byte_timeout: Duration,
+    pub chunk_timeout: Duration,
+    pub authorization: Option<HeaderValue>,
+    pub live: Arc<Live>,
+    uris: [Uri; 4],
+    pub health_uri: Uri,
+    allowed: [bool; 3],
+}
+
+/// The call of an engine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Call {
+    Chat,
+    Completions,
+    Embeddings,
+    Rerank,
+}
+
+impl Deployment {
+    /// Compiles a checked deployment. The error names it and never its key.
+    pub fn new(config: &Config, said: &model::Deployment, id: &str, live: Arc<Live>) -> Result<Deployment, String> {
+        let quirks = quirks(said.engine);
+        let base = said.url.as_str().trim_end_matches('/').to_owned();
+        let root = format!("{}{}", &said.url[..url::Position::BeforePath], "");
+        let uri = |place: Place| -> Result<Uri, String> {
+            let text = match place {
+                Place::Root(path) => format!("{root}{path}"),
+                Place::Base(path) => format!("{base}{path}"),
+            };
+            Uri::from_str(&text).map_err(|error| format!("deployment {}: {error}", said.name))
+        };
+        let hosting = config
+            .hostings
+            .get(&said.hosting)
+            .cloned()
+            .ok_or_else(|| format!("deployment {}: no hosting named {}", said.name, said.hosting))?;
+        let hosting_text = hosting.to_string();
+        let authorization = match &said.api_key {
+            None => None,
+            Some(source) => {
+                let secret = source.read().map_err(|error| format!("deployment {}: {error}", said.name))?;
+                let mut value = HeaderValue::try_from(format!("Bearer {}", secret.reveal()))
+                    .map_err(|_| format!("deployment {}: the key holds characters no header can carry", said.name))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        let allowed = DataClass::ALL.map(|class| config.rule(class).allows(&hosting));
+        let health_uri = match &said.health_path {
+            Some(path) => {
+                Uri::from_str(&format!("{root}{path}")).map_err(|error| format!("deployment {}: {error}", said.name))?
+            }
+            None => uri(quirks.health)?,
+        };
+        Ok(Deployment {
+            name: Arc::from(said.name.as_str()),
+            engine: said.engine,
+            quirks,
+            engine_model_json: serde_json::Value::from(said.engine_model.as_deref().unwrap_or(id)).to_string(),
+            engine_model: said.engine_model.clone().unwrap_or_else(|| id.to_owned()),
+            capacity: said.capacity,
+            hosting_header: HeaderValue::try_from(hosting_text.as_str())
+                .map_err(|_| format!("deployment {}: its hosting cannot be a header", said.name))?,
+            hosting_text: Arc::from(hosting_text),
+            hosting,
+            reasoning: said.reasoning,
+            layout: said.messages,
+            first_byte_timeout: said.first_byte_timeout.0,
+            chunk_timeout: said.chunk_timeout.0,
+            authorization,
+            live,
+            uris: [
+                uri(Place::Base("/chat/completions"))?,
+                uri(Place::Base("/completions"))?,
+                uri(Place::Base("/embeddings"))?,
+                uri(quirks.rerank)?,
+            ],
+            health_uri,
+            allowed,
+        })
+    }
+
+    pub fn uri(&self, call: Call) -> &Uri {
+        match call {
+            Call::Chat => &self.uris[0],
+            Call::Completions => &self.uris[1],
+            Call::Embeddings => &self.uris[2],
+            Call::Rerank => &self.uris[3],
+        }
+    }
+
+    /// Whether data of this class may go there.
+    pub fn allows(&self, class: DataClass) -> bool {
+        self.allowed[class as usize]
+    }
+
+    pub fn inflight(&self) -> u32 {
+        self.live.inflight.load(Ordering::Relaxed)
+    }
+
+    /// Share of its present capacity in use, in thousandths; what the choice of two compares.
+    pub fn load(&self) -> u64 {
+        u64::from(self.inflight()) * 1_000 / u64::from(self.present_capacity().max(1))
+    }
+
+    /// The requests it may hold now: less than its capacity while it returns from an ejection, 0 while ejected.
+    pub fn present_capacity(&self) -> u32 {
+        self.live.health.share_of(self.capacity)
+    }
+
+    /// Takes a slot when one is free.
+    pub fn try_take(&self) -> bool {
+        let capacity = self.present_capacity();
+        self.live
+            .inflight
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < capacity).then_some(n + 1))
+            .is_ok()
+    }
+
+    pub fn give_back(&self) {
+        self.live.inflight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

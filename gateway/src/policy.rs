@@ -1,0 +1,7 @@
+//! Who may do what and how much.
+
+pub mod gate;
+pub mod identity;
+pub mod key;
+pub mod pseudonym;
+pub mod role;

@@ -1,0 +1,111 @@
+//! The listening side: connections accepted, bounded in number, in the size of a head and in the time it takes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::config::server::Server as Settings;
+use crate::layers::Peer;
+use crate::telemetry::Telemetry;
+
+/// Largest head of a request, header fields included.
+const HEAD: usize = 64 << 10;
+/// Most header fields in a request.
+const HEADERS: usize = 100;
+/// The address clients share when one connection is dropped at the drain's end.
+const DRAIN_STEP: Duration = Duration::from_millis(50);
+
+/// A bound listener.
+pub struct Server {
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Binds, so that a port already taken is told before anything else starts.
+    pub async fn bind(address: SocketAddr) -> std::io::Result<Server> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Server { listener, address })
+    }
+
+    /// Serves until `stop`, then lets running requests end within the drain.
+    pub async fn run(self, router: Router, settings: Settings, telemetry: Arc<Telemetry>, stop: CancellationToken) {
+        let room = Arc::new(Semaphore::new(settings.max_connections));
+        let connections = TaskTracker::new();
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.header_timeout.0)
+            .max_buf_size(HEAD)
+            .max_headers(HEADERS)
+            .keep_alive(true);
+        loop {
+            let permit = tokio::select! {
+                permit = room.clone().acquire_owned() => permit,
+                () = stop.cancelled() => break,
+            };
+            let Ok(permit) = permit else { break };
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            let (socket, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, or a connection gone before it was accepted: others may follow.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(DRAIN_STEP).await;
+                    continue;
+                }
+            };
+            let (router, builder) = (router.clone(), builder.clone());
+            let (stop, telemetry) = (stop.clone(), telemetry.clone());
+            connections.spawn(async move {
+                telemetry.open_connections.inc();
+                serve(socket, peer, router, &builder, stop).await;
+                telemetry.open_connections.dec();
+                drop(permit);
+            });
+        }
+        drop(self.listener);
+        connections.close();
+        if tokio::time::timeout(settings.drain.0, connections.wait()).await.is_err() {
+            tracing::warn!(left = connections.len(), "requests still running at the end of the drain are cut");
+        }
+    }
+}
+
+async fn serve(socket: TcpStream, peer: SocketAddr, router: Router, builder: &http1::Builder, stop: CancellationToken) {
+    // Small pieces of a stream must leave at once.
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer.ip()));
+        router.clone().oneshot(request)
+    });
+    let connection = builder.serve_connection(TokioIo::new(socket), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended badly");
+    }
+}

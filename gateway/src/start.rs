@@ -1,0 +1,166 @@
+//! From a checked configuration to a serving gateway, and back to rest.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, AppState};
+use crate::config::{Config, Origin};
+use crate::fleet::Fleet;
+use crate::policy::gate::Gates;
+use crate::policy::identity::{Directory, FirstAdmin, ensure_first_admin};
+use crate::policy::pseudonym::Pseudonyms;
+use crate::recorder::{Recorder, writer};
+use crate::reload;
+use crate::router::router;
+use crate::server::Server;
+use crate::store::Database;
+use crate::telemetry::Telemetry;
+
+/// How often replicas look for changed keys, and quiet state is tidied.
+const REFRESH: Duration = Duration::from_secs(1);
+const TIDY: Duration = Duration::from_secs(60);
+
+/// Why a gateway did not start, for a person.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A serving gateway.
+pub struct Running {
+    pub address: SocketAddr,
+    pub metrics_address: Option<SocketAddr>,
+    /// Where the first administrator's key was written, when this start made it.
+    pub first_admin: Option<FirstAdmin>,
+    pub app: AppState,
+    writer: std::thread::JoinHandle<()>,
+    writer_stop: CancellationToken,
+}
+
+/// Starts serving: the database is migrated, the journal replayed, the port bound.
+pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError> {
+    let told = |what: &str, error: &dyn fmt::Display| StartError(format!("{what}: {error}"));
+    make_private(&config.data)
+        .map_err(|error| told(&format!("the data folder {} cannot be made", config.data.display()), &error))?;
+    // The port first: two gateways started by mistake must not both migrate and replay.
+    let server = Server::bind(config.server.listen)
+        .await
+        .map_err(|error| told(&format!("cannot listen on {}", config.server.listen), &error))?;
+    let metrics_server = match config.server.metrics_listen {
+        Some(address) => {
+            Some(Server::bind(address).await.map_err(|error| told(&format!("cannot listen on {address}"), &error))?)
+        }
+        None => None,
+    };
+    let telemetry = Arc::new(Telemetry::new());
+    let recorder =
+        Recorder::open(&config, telemetry.clone()).map_err(|error| told("the journal cannot be opened", &error))?;
+    let store = Database::open(&config).await.map_err(|error| told("the database cannot be opened", &error))?;
+    store.migrate().await.map_err(|error| told("the database cannot be migrated", &error))?;
+    let first_admin = ensure_first_admin(&store, &config.data)
+        .await
+        .map_err(|error| told("the first administrator cannot be made", &error))?;
+    let pseudonyms =
+        Pseudonyms::open(&store).await.map_err(|error| told("the keys of pseudonyms cannot be read", &error))?;
+    let prompts = crate::app::prompts(&config)
+        .map_err(|problems| StartError(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    let fleet = Fleet::new(&config).map_err(|problems| StartError(problems.join("\n")))?;
+    let app = Arc::new(App {
+        identity: Directory::new(store.clone(), &config),
+        gates: Gates::new(&config.gates),
+        fleet: Arc::new(fleet),
+        prompts: ArcSwap::from_pointee(prompts),
+        recorder: recorder.clone(),
+        telemetry: telemetry.clone(),
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+        config: ArcSwap::from_pointee(config.clone()),
+        origin,
+        pseudonyms,
+        store,
+    });
+    let writer_stop = CancellationToken::new();
+    let writer = writer::start(recorder, Arc::new(config.clone()), writer_stop.clone())
+        .map_err(|error| told("the recorder cannot start", &error))?;
+    let service = router(app.clone()).map_err(|error| told("the reference page cannot be made", &error))?;
+    let (address, metrics_address) = (server.address, metrics_server.as_ref().map(|server| server.address));
+    app.tasks.spawn(server.run(service, config.server.clone(), telemetry.clone(), app.stop.clone()));
+    if let Some(server) = metrics_server {
+        let page = Router::new().route("/metrics", get(metrics_alone)).with_state(app.clone());
+        app.tasks.spawn(server.run(page, config.server.clone(), telemetry, app.stop.clone()));
+    }
+    app.tasks.spawn(app.fleet.clone().watch(app.stop.clone()));
+    app.tasks.spawn(refresh(app.clone()));
+    app.tasks.spawn(reload::watch(app.clone()));
+    app.tasks.close();
+    Ok(Running { address, metrics_address, first_admin, app, writer, writer_stop })
+}
+
+/// Makes the data folder, closed to other users. One that is already there keeps the rights its owner gave it.
+pub fn make_private(folder: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+async fn metrics_alone(State(app): State<AppState>) -> crate::error::ApiResult<axum::response::Response> {
+    crate::api::metrics::page(&app)
+}
+
+/// Keeps what is cached of accounts true, and what is quiet small.
+async fn refresh(app: AppState) {
+    let mut tidied = std::time::Instant::now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(REFRESH) => {}
+            () = app.stop.cancelled() => return,
+        }
+        if let Err(error) = app.identity.refresh().await {
+            tracing::debug!(%error, "keys could not be refreshed");
+        }
+        if tidied.elapsed() >= TIDY {
+            tidied = std::time::Instant::now();
+            app.identity.tidy();
+            app.gates.tidy();
+            if let Err(error) = app.pseudonyms.prepare(&app.store).await {
+                tracing::debug!(%error, "keys of pseudonyms could not be prepared");
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Stops accepting, lets running requests end within the drain, and stores the last records.
+    pub async fn stop(self) {
+        self.app.stop.cancel();
+        self.app.tasks.wait().await;
+        // Requests cut at the end of the drain have written their records by now.
+        self.writer_stop.cancel();
+        let (writer, journal) = (self.writer, self.app.recorder.journal.clone());
+        let closed = tokio::task::spawn_blocking(move || {
+            journal.flush(Duration::from_secs(1));
+            let joined = writer.join();
+            (joined.is_ok(), journal.close())
+        });
+        match closed.await {
+            Ok((true, Ok(()))) => {}
+            Ok((_, Err(error))) => tracing::error!(%error, "the journal could not be closed"),
+            Ok((false, _)) => tracing::error!("the recorder ended badly; its records wait on disk"),
+            Err(error) => tracing::error!(%error, "the gateway did not stop cleanly"),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What tests stand on: a gateway on a port of its own, a scripted and counted engine, a database for each test.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in tests, a panic is how a failure is told"
+)]
+
+pub mod app;
+pub mod database;
+pub mod engine;
+
+pub use app::{Key, TestApp, chat, configuration, model, read};
+pub use database::Backend;
+pub use engine::{Chat, FakeEngine};
