@@ -231,7 +231,7 @@ impl Present {
             Pick::Busy => None,
         };
         // A newcomer does not overtake those who wait; a second try has waited already.
-        if (!tried.is_empty() || queue.is_empty(class))
+        if (!tried.is_empty() || queue.nobody_waits(class))
             && let Some(result) = found(pick::pick(model, class, tried))
         {
             return result;

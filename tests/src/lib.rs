@@ -1,11 +1,6 @@
 //! What tests stand on: a gateway on a port of its own, a scripted and counted engine, a database for each test.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "in tests, a panic is how a failure is told"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
 
 pub mod app;
 pub mod database;

@@ -74,7 +74,7 @@ fn write_present(app: &App, page: &mut String) {
     );
     let waiting = models
         .iter()
-        .map(|model| (format!("{{gen_ai_request_model={:?}}}", &*model.id), model.held.queue.len() as f64));
+        .map(|model| (format!("{{gen_ai_request_model={:?}}}", &*model.id), model.held.queue.waiting() as f64));
     gauge(page, "guichet_queue_waiting", "Requests waiting for an engine", waiting.collect::<Vec<_>>());
     let stats = app.recorder.journal.stats();
     for (name, help, value) in [

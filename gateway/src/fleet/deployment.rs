@@ -21,7 +21,7 @@ pub struct Live {
 
 impl Default for Live {
     fn default() -> Self {
-        Live { inflight: AtomicU32::new(0), health: Health::new() }
+        Live { inflight: AtomicU32::new(0), health: Health::default() }
     }
 }
 

@@ -53,13 +53,13 @@ const FULL: u32 = 1_000;
 pub struct Health {
     failures: AtomicU32,
     share: AtomicU32,
-    /// Whether the last active check failed, for people to see before anything is set aside.
+    /// Times it was set aside, for the metrics.
     ejections: AtomicU64,
     state: Mutex<State>,
 }
 
-impl Health {
-    pub fn new() -> Health {
+impl Default for Health {
+    fn default() -> Health {
         Health {
             failures: AtomicU32::new(0),
             share: AtomicU32::new(FULL),
@@ -67,7 +67,9 @@ impl Health {
             state: Mutex::new(State::Well),
         }
     }
+}
 
+impl Health {
     /// The part of `capacity` in use now: all when well, 0 when ejected, at least 1 while returning.
     pub fn share_of(&self, capacity: u32) -> u32 {
         match self.share.load(Ordering::Relaxed) {
@@ -170,7 +172,7 @@ mod tests {
     #[test]
     fn failures_in_a_row_set_an_engine_aside_and_it_returns_slowly() {
         let settings = Settings::default();
-        let health = Health::new();
+        let health = Health::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
 
@@ -195,7 +197,7 @@ mod tests {
     #[test]
     fn a_relapse_sets_aside_at_once_and_for_longer() {
         let settings = Settings::default();
-        let health = Health::new();
+        let health = Health::default();
         let start = Instant::now();
         for _ in 0..3 {
             health.failure(&settings, start);

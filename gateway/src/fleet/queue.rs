@@ -40,11 +40,11 @@ pub struct Place<'q> {
 
 impl Queue {
     /// True when nobody of that class waits, so that a newcomer overtakes no one.
-    pub fn is_empty(&self, class: DataClass) -> bool {
+    pub fn nobody_waits(&self, class: DataClass) -> bool {
         self.lock().by_class[class as usize].is_empty()
     }
 
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.lock().by_class.iter().map(VecDeque::len).sum()
     }
 

@@ -48,7 +48,7 @@ impl Present {
                         if was != is {
                             tracing::info!(deployment = %deployment.name, was = was.as_str(), is = is.as_str(), "engine health");
                         }
-                        if roomier || model.held.queue.len() > 0 {
+                        if roomier || model.held.queue.waiting() > 0 {
                             wake(&model, &deployment);
                         }
                     });

@@ -226,7 +226,7 @@ impl Clean {
         }
         let line = plain(begun);
         let like = |start: &&str| line.starts_with(*start) || start.starts_with(&line);
-        lines > 0 && INTRODUCTIONS.iter().chain(&COURTESIES).chain(&LABELS).any(|start| like(&start))
+        lines > 0 && INTRODUCTIONS.iter().chain(&COURTESIES).chain(&LABELS).any(like)
     }
 
     /// Reads on inside the fence, line by line.
@@ -340,8 +340,7 @@ fn preamble(line: &str) -> Option<Preamble> {
     let words = line.strip_suffix(':')?.trim_end();
     let starts = |start: &&str| words.strip_prefix(*start).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
     let announced = ANNOUNCED.iter().any(|noun| words.contains(noun));
-    (LABELS.contains(&words) || (announced && INTRODUCTIONS.iter().any(|start| starts(&start))))
-        .then_some(Preamble::Introduction)
+    (LABELS.contains(&words) || (announced && INTRODUCTIONS.iter().any(starts))).then_some(Preamble::Introduction)
 }
 
 /// The same over a whole answer, where it can be known that a fence wraps all of it. `None` when

@@ -33,10 +33,11 @@ pub fn parameters(head: &Head<'_>) -> Option<String> {
         let Some(raw) = field.present() else { continue };
         let value = raw.get();
         match &*field.name {
-            name if NUMBERS.contains(&name) => {
-                if value.len() <= LONGEST && value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-                    put(&mut out, name, value);
-                }
+            name if NUMBERS.contains(&name)
+                && value.len() <= LONGEST
+                && value.starts_with(|c: char| c == '-' || c.is_ascii_digit()) =>
+            {
+                put(&mut out, name, value);
             }
             name @ ("reasoning_effort" | "tool_choice") => word(&mut out, name, value),
             "response_format" => {

@@ -157,7 +157,9 @@ impl Impacts {
 
 /// Computes impacts once the usage is known.
 #[derive(Clone)]
-pub struct ImpactsOf(Arc<dyn Fn(&Usage) -> Option<Impacts> + Send + Sync>);
+pub struct ImpactsOf(Arc<Function>);
+
+type Function = dyn Fn(&Usage) -> Option<Impacts> + Send + Sync;
 
 impl ImpactsOf {
     pub fn new(function: impl Fn(&Usage) -> Option<Impacts> + Send + Sync + 'static) -> Self {

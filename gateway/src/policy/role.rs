@@ -36,12 +36,12 @@ impl Role {
 
     /// Whether the role means something there.
     pub const fn fits(self, scope: Scope) -> bool {
-        match (self, scope) {
-            (Role::Admin | Role::Evaluator | Role::Auditor, Scope::Instance) => true,
-            (Role::Manager | Role::Evaluator | Role::Auditor, Scope::Organization(_)) => true,
-            (Role::Builder, Scope::Project { .. }) => true,
-            _ => false,
-        }
+        matches!(
+            (self, scope),
+            (Role::Admin | Role::Evaluator | Role::Auditor, Scope::Instance)
+                | (Role::Manager | Role::Evaluator | Role::Auditor, Scope::Organization(_))
+                | (Role::Builder, Scope::Project { .. })
+        )
     }
 }
 

@@ -21,14 +21,7 @@ impl Version {
     /// answered by 1.4.2. Anything that is no version is answered by none.
     pub fn answers(&self, asked: &str) -> bool {
         let own = [self.major, self.minor, self.patch];
-        let mut parts = 0;
-        for part in asked.split('.') {
-            if own.get(parts).copied() != number(part) || parts >= own.len() {
-                return false;
-            }
-            parts += 1;
-        }
-        true
+        asked.split('.').enumerate().all(|(place, part)| own.get(place).is_some_and(|own| number(part) == Some(*own)))
     }
 }
 
