@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# A throw-away PostgreSQL for tests: `postgres.sh start DIR` prints its URL, `postgres.sh stop DIR` ends it.
+# A throw-away PostgreSQL for tests: `postgres.sh start DIR` prints its URL, `postgres.sh stop DIR` ends it,
+# `postgres.sh version` says which one it is.
 # Installs Debian's package when it is missing (as root).
 set -euo pipefail
 action=$1
-dir=$2
+dir=${2:-}
 
 as_server() { # PostgreSQL refuses to run as root
   if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi
@@ -36,6 +37,9 @@ start)
     -o "-c listen_addresses=127.0.0.1 -p $port -c unix_socket_directories='$dir' -c fsync=off -c max_connections=300" start >>"$dir.log" 2>&1 ||
     { cat "$dir.log" "$dir/server.log" >&2; exit 1; }
   echo "postgres://guichet@127.0.0.1:$port/postgres"
+  ;;
+version)
+  "$bin/postgres" --version
   ;;
 stop)
   as_server "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true

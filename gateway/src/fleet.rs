@@ -18,14 +18,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 
 use crate::config::server::{Fleet as Settings, Queue as QueueSettings};
 use crate::config::{Config, DataClass};
 use crate::error::{ApiError, ApiResult};
+use crate::gather::{Lacking, gather};
 pub use deployment::{Call, Deployment};
 pub use models::{Catalogue, Model};
 pub use pick::{Pick, Slot};
@@ -288,8 +289,7 @@ impl Present {
         };
         let status = response.status();
         if status != StatusCode::OK {
-            let mut body = response.into_body();
-            let said = whole(&mut body, ERROR_BODY, deployment.chunk_timeout).await.unwrap_or_default();
+            let said = gather(response.into_body(), ERROR_BODY, deployment.chunk_timeout).await.unwrap_or_default();
             return Err(match verdict::judge(status, &said, model.context_length) {
                 Verdict::Caller(error) => Trouble::Caller(error),
                 Verdict::Busy => Trouble::Busy,
@@ -302,8 +302,11 @@ impl Present {
         if job.streamed {
             return open(response, deployment).await.map(Exchange::Stream);
         }
-        let mut body = response.into_body();
-        let answer = whole(&mut body, self.answer_limit, deployment.first_byte_timeout).await.ok_or(Trouble::Broken)?;
+        let answer = match gather(response.into_body(), self.answer_limit, deployment.first_byte_timeout).await {
+            Ok(answer) => answer,
+            Err(Lacking::Slow) => return Err(Trouble::Timeout),
+            Err(Lacking::TooLarge | Lacking::Broken) => return Err(Trouble::Broken),
+        };
         read(model, deployment, answer).map(Exchange::Whole).map_err(|NotAnAnswer| Trouble::Broken)
     }
 }
@@ -311,33 +314,6 @@ impl Present {
 enum Exchange<T> {
     Whole(T),
     Stream(Opening),
-}
-
-/// Reads a whole body, within a size and a silence. `None` when it breaks, stalls or overflows.
-async fn whole(body: &mut Incoming, limit: usize, silence: Duration) -> Option<Bytes> {
-    let expected = body.size_hint().exact().map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    if expected > limit {
-        return None;
-    }
-    let mut first: Option<Bytes> = None;
-    let mut rest = BytesMut::new();
-    while let Some(frame) = tokio::time::timeout(silence, body.frame()).await.ok()? {
-        let Ok(data) = frame.ok()?.into_data() else { continue };
-        if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > limit {
-            return None;
-        }
-        match (&first, rest.is_empty()) {
-            (None, _) => first = Some(data),
-            (Some(head), true) => {
-                rest.reserve(expected.max(head.len() + data.len()));
-                rest.extend_from_slice(head);
-                rest.extend_from_slice(&data);
-                first = Some(Bytes::new());
-            }
-            (Some(_), false) => rest.extend_from_slice(&data),
-        }
-    }
-    if rest.is_empty() { Some(first.unwrap_or_default()) } else { Some(rest.freeze()) }
 }
 
 /// Waits for the first piece of a stream, so that an engine that fails at once can still be replaced.

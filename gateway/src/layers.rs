@@ -1,29 +1,32 @@
 //! What every request passes, in this order. Each layer says why it is there.
 //!
-//! 1. [`outer`]: a request id on every answer; errors in the client's language; one log line where the
-//!    configuration asks for it; security headers.
-//! 2. [`authenticate`]: deny by default. Every route but a short list needs a key; the burst gates come right after,
+//! 1. [`enter`]: a request id on every answer; errors in the client's language and in one shape; one log line where the
+//!    configuration asks for it.
+//! 2. `authenticate`: deny by default. Every path but a short list needs a key; the burst gates come right after,
 //!    before anything costly.
 //!
 //! Limits on heads, connections and their times are lower still, in [`server`](crate::server); limits on bodies are
 //! in [`api::body`](crate::api::body), where they are read.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{FromRequestParts, Request, State};
-use axum::middleware::Next;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use uuid::Uuid;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use hyper::body::Incoming;
+use tower::ServiceExt;
 
 use crate::app::AppState;
 use crate::config::Config;
 use crate::config::server::{Language, LoggedRequests};
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiResult};
 use crate::policy::identity::Principal;
+use crate::recorder::Endpoint;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const HOSTING: HeaderName = HeaderName::from_static("x-guichet-hosting");
@@ -41,17 +44,16 @@ const OPEN: [&str; 9] = [
     "/robots.txt",
 ];
 
-/// Who is at the other end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
-
 /// The id of a request: `req_` and 32 hexadecimal digits of a UUIDv7, so that ids sort by time.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub Arc<str>, pub HeaderValue);
 
 impl RequestId {
     fn new() -> RequestId {
-        let id = format!("req_{}", Uuid::now_v7().simple());
+        // Unique rather than secret: the system's own randomness would cost a call to it for each request.
+        let noise: [u8; 10] = std::array::from_fn(|_| fastrand::u8(..));
+        let millis = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        let id = format!("req_{}", uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid().simple());
         // Hexadecimal digits always make a header.
         let value = HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_0"));
         RequestId(Arc::from(id), value)
@@ -88,8 +90,12 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr 
         .unwrap_or(peer)
 }
 
-/// Layer 1.
-pub async fn outer(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+/// Takes a request through every layer to its handler, and its answer back.
+///
+/// Plain calls rather than a stack of middlewares: each of those boxes a future and clones the service behind it, which
+/// together cost as much as reading the request.
+pub async fn enter(app: &AppState, router: Router, peer: IpAddr, request: Request<Incoming>) -> Response {
+    let mut request = request.map(Body::new);
     let started = Instant::now();
     let id = RequestId::new();
     let config = app.config.load();
@@ -98,28 +104,48 @@ pub async fn outer(State(app): State<AppState>, mut request: Request, next: Next
     drop(config);
     let line = match logged {
         LoggedRequests::None => None,
-        LoggedRequests::Errors | LoggedRequests::All => {
-            Some((request.method().clone(), request.uri().path().to_owned()))
-        }
+        LoggedRequests::Errors | LoggedRequests::All => Some((request.method().clone(), request.uri().clone())),
     };
     request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).await;
-    if let Some(error) = response.extensions_mut().remove::<ApiError>()
-        && language != Language::Fr
-    {
-        response = carry_headers(response, error.respond(language));
+    let mut response = match authenticate(app, peer, &mut request).await {
+        Ok(()) => match router.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        Err(error) => error.into_response(),
+    };
+    if response.status().is_client_error() || response.status().is_server_error() {
+        response = in_words(response, language);
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.1);
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    if let Some((method, path)) = line
+    if let Some((method, uri)) = line
         && (logged == LoggedRequests::All || response.status().as_u16() >= 400)
     {
-        // The path as text is at most what a head may hold, and is cut to what one line shows.
-        let path: String = path.chars().take(200).collect();
-        tracing::info!(id = %id.0, %method, path, status = response.status().as_u16(), elapsed_ms = started.elapsed().as_millis() as u64, "request");
+        // The path alone, cut to what one line shows: a query may hold what is nobody's business.
+        let path: String = uri.path().chars().take(200).collect();
+        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(id = %id.0, %method, path, status = response.status().as_u16(), elapsed_ms, "request");
     }
     response
+}
+
+/// A refusal in the client's language; those of the framework's own extractors become ours, so that no client meets two
+/// shapes of error.
+fn in_words(mut response: Response, language: Language) -> Response {
+    let plain =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let error = match response.extensions_mut().remove::<ApiError>() {
+        Some(_) if language == Language::Fr => return response,
+        Some(error) => error,
+        None if matches!(response.status().as_u16(), 400 | 415 | 422) && plain => ApiError::bad_request(
+            "La requête n’a pas la forme attendue ; voyez /reference.",
+            "The request does not have the expected form; see /reference.",
+        ),
+        None => return response,
+    };
+    carry_headers(response, error.respond(language))
 }
 
 /// The same error in another language, with the headers that layers inside added.
@@ -132,26 +158,22 @@ fn carry_headers(from: Response, mut to: Response) -> Response {
     to
 }
 
-/// Layer 2.
-pub async fn authenticate(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+/// Deny by default: every path but a short list needs a key. The principal goes along with the request.
+async fn authenticate(app: &AppState, peer: IpAddr, request: &mut Request<Body>) -> ApiResult<()> {
     if OPEN.contains(&request.uri().path()) || request.method() == http::Method::OPTIONS {
-        return next.run(request).await;
+        return Ok(());
     }
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let address = client_address(peer, request.headers(), &app.config.load());
     let authorization = request.headers().get(header::AUTHORIZATION);
-    let principal = match app.identity.authenticate(authorization, address).await {
-        Ok(principal) => principal,
-        Err(error) => {
-            app.telemetry.authentication_failures.inc();
-            return error.into_response();
-        }
-    };
-    if let Err(error) = app.gates.check(&principal) {
-        return error.into_response();
+    let principal = app.identity.authenticate(authorization, address).await.inspect_err(|_| {
+        app.telemetry.authentication_failures.inc();
+    })?;
+    // A model call is refused where its refusal is recorded: see `api::visit`.
+    if Endpoint::of_path(request.uri().path()).is_none() {
+        app.gates.check(&principal)?;
     }
     request.extensions_mut().insert(principal);
-    next.run(request).await
+    Ok(())
 }
 
 impl FromRequestParts<AppState> for Principal {

@@ -39,6 +39,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod fleet;
+pub mod gather;
 pub mod layers;
 pub mod openai;
 pub mod policy;

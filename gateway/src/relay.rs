@@ -16,6 +16,7 @@ use http_body::Frame;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use crate::config::server::Language;
 use crate::error::ApiError;
 use crate::fleet::{Opening, Slot};
 use crate::openai::rules::{Observed, Rules};
@@ -65,6 +66,8 @@ pub struct Relay {
     timer: Pin<Box<Sleep>>,
     last_heard: Instant,
     last_sent: Instant,
+    /// Of the words for the client, should the engine die.
+    language: Language,
     keepalive: Duration,
     silence: Duration,
 }
@@ -77,7 +80,14 @@ struct Engine {
 }
 
 impl Relay {
-    pub fn new(turn: Turn, slot: Slot, opening: Opening, rules: Rules, keepalive: Duration) -> Relay {
+    pub fn new(
+        turn: Turn,
+        slot: Slot,
+        opening: Opening,
+        rules: Rules,
+        keepalive: Duration,
+        language: Language,
+    ) -> Relay {
         let silence = slot.deployment.chunk_timeout;
         let now = Instant::now();
         let mut relay = Relay {
@@ -89,6 +99,7 @@ impl Relay {
             timer: Box::pin(tokio::time::sleep(keepalive.min(silence))),
             last_heard: now,
             last_sent: now,
+            language,
             keepalive,
             silence,
         };
@@ -130,7 +141,7 @@ impl Relay {
 
     /// Tells the client that the answer is not whole: an error event, and no `[DONE]`.
     fn cut(&mut self, turn: Turn, end: End, error: &ApiError) {
-        let body = error.body(crate::config::server::Language::Fr);
+        let body = error.body(self.language);
         self.ready.push_back(Bytes::from(format!("data: {body}\n\n")));
         turn.cut(error.reason(), end);
     }

@@ -1,8 +1,6 @@
 //! Every route, one table. The description at `/openapi.json` is made from the same lines, so they cannot diverge.
 
 use axum::Router;
-use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -10,7 +8,6 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api;
 use crate::app::AppState;
 use crate::error::ApiError;
-use crate::layers;
 
 #[derive(OpenApi)]
 #[openapi(info(title = "Guichet", description = "One OpenAI-compatible counter in front of self-hosted open models."))]
@@ -46,32 +43,12 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     openapi
 }
 
-/// The whole service.
+/// The whole service, behind the layers that [`crate::layers::enter`] takes requests through.
 pub fn router(app: AppState) -> Result<Router, minijinja::Error> {
     let (router, _) = table().split_for_parts();
     let router = router
         .merge(api::reference::routes(&openapi())?)
         .fallback(|| async { ApiError::no_such_route() })
-        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
-        // Layers run from the last to the first: `outer` sees the request first and the answer last.
-        .layer(map_response(json_refusals))
-        .layer(from_fn_with_state(app.clone(), layers::authenticate))
-        .layer(from_fn_with_state(app.clone(), layers::outer));
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() });
     Ok(router.with_state(app))
-}
-
-/// Refusals of the framework's own extractors become ours, so that no client meets two shapes of error.
-async fn json_refusals(response: Response) -> Response {
-    let plain = response
-        .headers()
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
-    match response.status().as_u16() {
-        400 | 415 | 422 if plain => ApiError::bad_request(
-            "La requête n’a pas la forme attendue ; voyez /reference.",
-            "The request does not have the expected form; see /reference.",
-        )
-        .into_response(),
-        _ => response,
-    }
 }

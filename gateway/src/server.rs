@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::app::AppState;
 use crate::config::server::Server as Settings;
-use crate::layers::Peer;
+use crate::layers;
 use crate::telemetry::Telemetry;
 
 /// Largest head of a request, header fields included.
@@ -25,6 +27,15 @@ const HEAD: usize = 64 << 10;
 const HEADERS: usize = 100;
 /// The address clients share when one connection is dropped at the drain's end.
 const DRAIN_STEP: Duration = Duration::from_millis(50);
+
+/// What a port serves.
+#[derive(Clone)]
+pub enum Service {
+    /// Everything, behind the layers.
+    Counter(AppState, Router),
+    /// The metrics alone, to whoever reaches their port.
+    Metrics(Router),
+}
 
 /// A bound listener.
 pub struct Server {
@@ -41,7 +52,7 @@ impl Server {
     }
 
     /// Serves until `stop`, then lets running requests end within the drain.
-    pub async fn run(self, router: Router, settings: Settings, telemetry: Arc<Telemetry>, stop: CancellationToken) {
+    pub async fn run(self, service: Service, settings: Settings, telemetry: Arc<Telemetry>, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(settings.max_connections));
         let connections = TaskTracker::new();
         let mut builder = http1::Builder::new();
@@ -70,11 +81,11 @@ impl Server {
                     continue;
                 }
             };
-            let (router, builder) = (router.clone(), builder.clone());
+            let (service, builder) = (service.clone(), builder.clone());
             let (stop, telemetry) = (stop.clone(), telemetry.clone());
             connections.spawn(async move {
                 telemetry.open_connections.inc();
-                serve(socket, peer, router, &builder, stop).await;
+                serve(socket, peer, service, &builder, stop).await;
                 telemetry.open_connections.dec();
                 drop(permit);
             });
@@ -87,14 +98,24 @@ impl Server {
     }
 }
 
-async fn serve(socket: TcpStream, peer: SocketAddr, router: Router, builder: &http1::Builder, stop: CancellationToken) {
+async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    service: Service,
+    builder: &http1::Builder,
+    stop: CancellationToken,
+) {
     // Small pieces of a stream must leave at once.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer.ip()));
-        router.clone().oneshot(request)
+    let service = service_fn(|request: hyper::Request<Incoming>| async {
+        Ok::<_, std::convert::Infallible>(match &service {
+            Service::Counter(app, router) => layers::enter(app, router.clone(), peer.ip(), request).await,
+            Service::Metrics(router) => {
+                router.clone().oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+            }
+        })
     });
     let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);

@@ -21,7 +21,7 @@ use crate::policy::pseudonym::Pseudonyms;
 use crate::recorder::{Recorder, writer};
 use crate::reload;
 use crate::router::router;
-use crate::server::Server;
+use crate::server::{Server, Service};
 use crate::store::Database;
 use crate::telemetry::Telemetry;
 
@@ -99,10 +99,15 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
         .map_err(|error| told("the recorder cannot start", &error))?;
     let service = router(app.clone()).map_err(|error| told("the reference page cannot be made", &error))?;
     let (address, metrics_address) = (server.address, metrics_server.as_ref().map(|server| server.address));
-    app.tasks.spawn(server.run(service, config.server.clone(), telemetry.clone(), app.stop.clone()));
+    app.tasks.spawn(server.run(
+        Service::Counter(app.clone(), service),
+        config.server.clone(),
+        telemetry.clone(),
+        app.stop.clone(),
+    ));
     if let Some(server) = metrics_server {
         let page = Router::new().route("/metrics", get(metrics_alone)).with_state(app.clone());
-        app.tasks.spawn(server.run(page, config.server.clone(), telemetry, app.stop.clone()));
+        app.tasks.spawn(server.run(Service::Metrics(page), config.server.clone(), telemetry, app.stop.clone()));
     }
     app.tasks.spawn(app.fleet.clone().watch(app.stop.clone()));
     app.tasks.spawn(refresh(app.clone()));

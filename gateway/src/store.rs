@@ -93,7 +93,7 @@ impl Database {
                 })
             })
             .connect_lazy_with(options);
-        let database = Database { pool, kind, inserts: Arc::default() };
+        let database = Database { pool, kind, inserts: Arc::new(usage::Inserts::new(kind)) };
         // Another process may be creating the same file.
         let mut tries = 0;
         while let Err(error) = database.ping().await {

@@ -89,6 +89,17 @@ impl TestApp {
         TestApp { running: Some(running), url, client: Client::new(), admin_key, folder, database }
     }
 
+    /// A gateway that runs in another process, in a folder made as for one of this process.
+    pub fn outside(url: String, folder: TempDir, database: TestDatabase) -> TestApp {
+        let admin_key = std::fs::read_to_string(folder.path().join("data/admin.key")).expect("the administrator's key");
+        TestApp { running: None, url, client: Client::new(), admin_key: admin_key.trim().to_owned(), folder, database }
+    }
+
+    /// What a gateway of another process leaves.
+    pub fn leave(self) -> (TempDir, TestDatabase) {
+        (self.folder, self.database)
+    }
+
     /// Writes another configuration for the watcher to find.
     pub fn write_configuration(&self, more: &str) {
         let text = configuration(self.folder.path(), &self.database.url, more);
@@ -156,6 +167,27 @@ impl TestApp {
         assert!(status == 201, "{status} {made}");
         let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("{name} in {made}")).to_owned();
         Key { id: text("id"), secret: text("key"), organization_id, project_id }
+    }
+
+    /// A metric by its name and labels, as the page writes them; none when it is not there.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let (status, page) = self.get("/metrics", &self.admin_key).await;
+        assert_eq!(status, 200, "{page}");
+        let page = page.as_str().expect("a page of text");
+        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Waits until a metric is as wanted.
+    pub async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+        let started = Instant::now();
+        loop {
+            let seen = self.metric(name).await;
+            if seen.is_some_and(&wanted) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{name} stays at {seen:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// The usage records in the database, newest first, once there are `count` of them.

@@ -5,7 +5,9 @@
 pub mod app;
 pub mod database;
 pub mod engine;
+pub mod process;
 
 pub use app::{Key, TestApp, chat, configuration, model, read};
 pub use database::Backend;
 pub use engine::{Chat, FakeEngine};
+pub use process::Process;

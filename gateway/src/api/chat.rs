@@ -141,7 +141,8 @@ pub async fn generate(
             let rules = rules(&slot.deployment, &slot.model);
             let keepalive = app.config.load().server.keepalive.0;
             let (model, deployment) = (slot.model.clone(), slot.deployment.clone());
-            let mut response = relay::stream_response(Relay::new(turn.hand_over(), slot, opening, rules, keepalive));
+            let mut response =
+                relay::stream_response(Relay::new(turn.hand_over(), slot, opening, rules, keepalive, caller.language));
             mark(&mut response, &model, &deployment);
             Ok(response)
         }

@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderValue, header};
 use super::body;
 use crate::app::{App, AppState};
 use crate::config::model::ModelType;
+use crate::config::server::Language;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::{Call, Deployment, Job, Model};
-use crate::layers::{REQUEST_ID, RequestId};
+use crate::layers::{self, REQUEST_ID, RequestId};
 use crate::openai::Head;
 use crate::policy::identity::Principal;
 use crate::recorder::{Admission, Endpoint, Turn};
@@ -28,6 +29,8 @@ const BYTES_PER_TOKEN: u64 = 4;
 pub struct Caller {
     pub who: Principal,
     pub id: RequestId,
+    /// Of the messages of this request.
+    pub language: Language,
     headers: HeaderMap,
     started: Instant,
 }
@@ -39,6 +42,7 @@ impl FromRequestParts<AppState> for Caller {
         Ok(Caller {
             who: Principal::from_request_parts(parts, app).await?,
             id: RequestId::from_request_parts(parts, app).await?,
+            language: layers::language(&parts.headers, &app.config.load()),
             headers: std::mem::take(&mut parts.headers),
             started: Instant::now(),
         })
@@ -78,6 +82,9 @@ pub type Story =
 
 /// Reads the body, admits the request, tells its story, and makes sure that a refusal is recorded like an answer.
 pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body, story: Story) -> Response {
+    if let Err(error) = app.gates.check(&caller.who) {
+        return refuse_unread(&app, &caller, endpoint, error);
+    }
     let settings = app.config.load_full();
     let read = body::read(&caller.headers, body, &settings.server).await;
     drop(settings);

@@ -33,6 +33,18 @@ impl Endpoint {
     /// Every endpoint.
     pub const ALL: [Self; 4] = [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Rerank];
 
+    /// The endpoint at a path, whatever the method.
+    #[must_use]
+    pub fn of_path(path: &str) -> Option<Self> {
+        Some(match path {
+            "/v1/chat/completions" => Self::ChatCompletions,
+            "/v1/completions" => Self::Completions,
+            "/v1/embeddings" => Self::Embeddings,
+            "/v1/rerank" => Self::Rerank,
+            _ => return None,
+        })
+    }
+
     /// The word stored in the database and shown in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -91,9 +91,11 @@ impl From<sqlx::Error> for StoreError {
 /// Whether a database's own code speaks of a state that passes, or of its machine, rather than of our query.
 fn passing(code: Option<&str>) -> bool {
     let Some(code) = code else { return false };
-    // PostgreSQL: five characters; connection, resources, shutdown, operator, system, and transactions to redo.
+    // PostgreSQL: five characters; connection, resources, shutdown, operator, system, and transactions to redo; a lock
+    // not to be had, a database that takes no connections.
     if code.len() == 5 {
-        return ["08", "53", "57", "58", "40", "XX"].iter().any(|class| code.starts_with(class)) || code == "55P03";
+        return ["08", "53", "57", "58", "40", "XX"].iter().any(|class| code.starts_with(class))
+            || ["55P03", "55000"].contains(&code);
     }
     // SQLite: an extended code whose low byte is busy, locked, read-only, input/output, full or cannot open.
     code.parse::<u32>().is_ok_and(|code| [5, 6, 8, 10, 13, 14].contains(&(code & 0xff)))

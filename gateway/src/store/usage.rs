@@ -8,7 +8,7 @@ use sqlx::{Arguments, AssertSqlSafe, Row};
 use super::page::Reach;
 use super::projects::column;
 use super::sql::Sql;
-use super::{Database, StoreError};
+use super::{Database, Kind, StoreError};
 use crate::recorder::record::Record;
 
 /// Columns in the order they are bound. The last three of numbers may be absent; see [`bind`].
@@ -58,13 +58,15 @@ const SIZES: [usize; 3] = [100, 10, 1];
 /// The insert statements, written once.
 pub struct Inserts([Arc<str>; 3]);
 
-impl Default for Inserts {
-    fn default() -> Inserts {
-        Inserts(SIZES.map(|rows| insert_text(rows).into()))
+impl Inserts {
+    pub fn new(kind: Kind) -> Inserts {
+        Inserts(SIZES.map(|rows| insert_text(rows, kind).into()))
     }
 }
 
-fn insert_text(rows: usize) -> String {
+/// The only text that differs between the databases, by its placeholders: SQLite looks `$1` up in a list of names, and
+/// thousands of them made of this insert half of the CPU of a busy gateway.
+fn insert_text(rows: usize, kind: Kind) -> String {
     let mut text = format!("INSERT INTO usage_records ({}) VALUES ", COLUMNS.join(", "));
     let mut place = 0;
     for row in 0..rows {
@@ -72,11 +74,15 @@ fn insert_text(rows: usize) -> String {
         for (index, name) in COLUMNS.iter().enumerate() {
             place += 1;
             let comma = if index == 0 { "" } else { ", " };
+            let holder = match kind {
+                Kind::Sqlite => "?".to_owned(),
+                Kind::Postgres => format!("${place}"),
+            };
             match *name {
                 // sqlx binds an absent f64 to PostgreSQL with the type of an f32, and a statement so prepared
                 // refuses the next f64: absent measures travel as a number instead.
-                "energy_wh" | "carbon_g" => text.push_str(&format!("{comma}NULLIF(${place}, -1.0)")),
-                _ => text.push_str(&format!("{comma}${place}")),
+                "energy_wh" | "carbon_g" => text.push_str(&format!("{comma}NULLIF({holder}, -1.0)")),
+                _ => text.push_str(&format!("{comma}{holder}")),
             }
         }
         text.push(')');

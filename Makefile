@@ -1,0 +1,50 @@
+# Guichet: two commands a newcomer needs, `make demo` and `make test`; the rest is for those who carry it on.
+# Recipes only: what they do is in the scripts they call.
+
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+PORT ?= 9400
+# Further options of `guichet-bench run`, such as BENCH="--rounds 5 --idle 0".
+BENCH ?=
+
+# Make compares dates in milliseconds; asking cargo would be most of the start that is measured.
+GUICHET_SOURCES = $(shell find gateway prompts Cargo.toml Cargo.lock -type f 2>/dev/null)
+BENCH_SOURCES = $(shell find tests/bench Cargo.toml Cargo.lock -type f 2>/dev/null)
+
+.PHONY: help demo demo-check test lint audit docs fuzz bench bench-gateway
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: ## real open models behind Guichet, from nothing; Ctrl-C stops it
+	@python3 deploy/demo/demo.py run
+
+demo-check: ## the same, unattended: fails if any step does
+	@python3 deploy/demo/demo.py check
+
+test: ## everything: unit, HTTP, both databases, real clients, real engine
+	@tests/run.sh
+
+lint: ## format and clippy, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+audit: ## licences, sources and banned crates (installs cargo-deny once)
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --locked check bans licenses sources
+
+docs: ## write the pages that are made from the source
+	GUICHET_UPDATE=1 cargo test --locked -p tests --test configuration
+
+bench: $(RELEASE)/guichet $(RELEASE)/guichet-bench ## beside nginx, in front of the same mock engine (needs nginx)
+	$(RELEASE)/guichet-bench run $(BENCH)
+
+bench-gateway: $(RELEASE)/guichet ## the gateway alone for a bench from outside; its key is in target/bench.key
+	@exec tests/bench/gateway.sh $(RELEASE)/guichet $(PORT)
+
+$(RELEASE)/guichet: $(GUICHET_SOURCES)
+	cargo build --release --locked --package gateway --bin guichet
+	@touch $@
+
+$(RELEASE)/guichet-bench: $(BENCH_SOURCES)
+	cargo build --release --locked --package guichet-bench
+	@touch $@

@@ -1,0 +1,57 @@
+//! A whole body out of its pieces, within a size and a silence: requests of clients and answers of engines alike.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt;
+
+/// Room made at once for a body that says its size: one that lies costs no more than this.
+const TRUSTED: usize = 1 << 20;
+
+/// Why there is no whole body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lacking {
+    /// More than the limit, as announced or as it came.
+    TooLarge,
+    /// Nothing came for too long.
+    Slow,
+    /// The other side broke off.
+    Broken,
+}
+
+/// Reads a body to its end. `silence` is the longest wait for the next piece.
+pub async fn gather<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
+    limit: usize,
+    silence: Duration,
+) -> Result<Bytes, Lacking> {
+    let announced = body.size_hint().exact().map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX));
+    if announced > limit {
+        return Err(Lacking::TooLarge);
+    }
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let frame = tokio::time::timeout(silence, body.frame()).await.map_err(|_| Lacking::Slow)?;
+        let piece = match frame {
+            None => break,
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            Some(Err(_)) => return Err(Lacking::Broken),
+        };
+        if first.len() + rest.len() + piece.len() > limit {
+            return Err(Lacking::TooLarge);
+        }
+        if first.is_empty() && rest.is_empty() {
+            // The common case: the body comes in one piece, and no byte is copied.
+            first = piece;
+        } else {
+            if rest.is_empty() {
+                rest.reserve(announced.min(TRUSTED).max(first.len() + piece.len()));
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&piece);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}

@@ -1,0 +1,20 @@
+//! Part 8, accounting that loses nothing: one record for each request, however it ends ([`ends`]), with the database
+//! away ([`outage`]), and after `kill -9` ([`crash`]). On both databases.
+
+mod crash;
+mod ends;
+mod outage;
+
+use serde_json::Value;
+use tests::{FakeEngine, model};
+
+/// A configuration of models on one engine, all under the names by which it behaves.
+fn models(engine: &FakeEngine, names: &[&str]) -> String {
+    let lines: String = names.iter().map(|name| model(name, "chat", &engine.url(), "")).collect();
+    format!("models:\n{lines}")
+}
+
+/// The fields of a record, side by side.
+fn fields(record: &Value, names: &[&str]) -> Vec<Value> {
+    names.iter().map(|name| record[*name].clone()).collect()
+}
