@@ -86,7 +86,10 @@ fn every_shipped_prompt_renders_with_every_variable_and_with_the_required_ones()
         for variables in [&all, &required] {
             let rendered = library.render(prompt, variables).unwrap();
             let roles: Vec<Role> = rendered.messages.iter().map(|message| message.role).collect();
-            assert_eq!(roles, [Role::System, Role::User], "{}", prompt.id);
+            // The rules, an example or none, then the text.
+            let example = [Role::System, Role::User, Role::Assistant, Role::User];
+            assert!(roles == example || roles == [Role::System, Role::User], "{}: {roles:?}", prompt.id);
+            assert_eq!(roles, prompt.messages, "{}", prompt.id);
             for message in &rendered.messages {
                 for leftover in ["{{", "{%", "undefined", "\n\n\n"] {
                     assert!(!message.content.contains(leftover), "{}: {leftover}\n{}", prompt.id, message.content);
@@ -330,7 +333,7 @@ fn template_syntax_in_a_value_stays_text() {
             }
             let rendered = library.render(prompt, &variables).unwrap();
             let whole: String = rendered.messages.iter().map(|message| message.content.as_str()).collect();
-            assert_eq!(rendered.messages.len(), 2);
+            assert_eq!(rendered.messages.len(), prompt.messages.len());
             assert!(whole.matches(&format!("a{attack}z")).count() >= names.len(), "{}: {whole}", prompt.id);
         }
     }
@@ -371,8 +374,8 @@ fn a_text_without_marks_comes_out_byte_for_byte() {
 fn the_callers_messages_go_between_opening_and_closing() {
     let library = library();
     let rendered = apply(&library, json!({"id": "docs-correct", "variables": {"text": "a"}})).unwrap();
-    assert_eq!(rendered.opening().len(), 1);
-    assert_eq!(rendered.opening()[0].role, Role::System);
+    let opening: Vec<Role> = rendered.opening().iter().map(|message| message.role).collect();
+    assert_eq!(opening, [Role::System, Role::User, Role::Assistant], "the rules and their example");
     assert_eq!(rendered.closing().map(|message| message.role), Some(Role::User));
 
     let file = "---\nid: ton.fr\nversion: 1.0.0\nlanguage: fr\ntask: ton\nowner: moi\n\
@@ -521,7 +524,7 @@ fn the_list_shows_what_a_caller_needs() {
     let shown = serde_json::to_value(library.get("docs-translate", None, None).unwrap()).unwrap();
     assert_eq!(shown["id"], "docs-translate.fr");
     assert_eq!(shown["version"], "1.0.0");
-    assert_eq!(shown["messages"], json!(["system", "user"]));
+    assert_eq!(shown["messages"], json!(["system", "user", "assistant", "user"]));
     assert_eq!(shown["cleaning"], json!({"fence": true, "preamble": true}));
     assert_eq!(
         shown["variables"][1],
