@@ -50,6 +50,9 @@ GUICHET_TEST_ENGINES=$(cat "$work/engines.json")
 export GUICHET_TEST_ENGINES
 echo "ready"
 
+say "Demonstration's own parts"
+python3 -m unittest discover -s deploy/demo
+
 say "Tests"
 if command -v cargo-nextest >/dev/null; then
   # Doc tests are not nextest's; the workspace has none to run.

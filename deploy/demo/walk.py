@@ -213,6 +213,6 @@ def looks_french(text):
 
 
 def total(client):
-    """(requests, tokens in, tokens out) of the caller's organization, as the gateway counts them."""
-    usage, _ = client.call("GET", "/v1/me/usage")
-    return usage["requests"], usage["tokens_in"], usage["tokens_out"]
+    """(requests, tokens in, tokens out) of the caller's project, as the gateway counts them."""
+    buckets = client.call("GET", "/v1/me/usage")[0]["data"]
+    return tuple(sum(bucket[name] for bucket in buckets) for name in ("requests", "prompt_tokens", "completion_tokens"))
