@@ -1,4 +1,5 @@
-//! `/v1/me*`: who the caller is, and their own keys.
+//! `/v1/me*`: who the caller is, and their own keys. `/v1/me/info` and the keys listed also speak as Albert API does, whose
+//! clients read them into types.
 
 use axum::Json as Answer;
 use axum::extract::{Path, State};
@@ -17,7 +18,7 @@ use crate::policy::identity::{Owner, Principal};
 use crate::policy::role::Scope;
 use crate::store::Page;
 use crate::store::keys::{Holder, Key, KeyFilter};
-use crate::store::page::Reach;
+use crate::store::page::{Listed, Reach};
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -88,17 +89,85 @@ async fn me(who: Principal) -> Answer<Me> {
     Answer(describe(&who))
 }
 
-/// The same, at the address Albert API's clients use.
-#[utoipa::path(get, path = "/v1/me/info", tag = "Account", security(("key" = [])), responses((status = 200, body = Me)))]
-async fn info(who: Principal) -> Answer<Me> {
-    Answer(describe(&who))
+/// The account of a key, in Albert API's words: a member, or a project.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Info {
+    /// Of the member, or of the project.
+    id: i64,
+    /// Empty for a project.
+    email: String,
+    name: String,
+    /// Id of the organization.
+    organization: Option<i64>,
+    /// Null: nothing is paid in advance.
+    budget: Option<f64>,
+    /// `admin` and `read_metric`, for those who may.
+    permissions: Vec<&'static str>,
+    /// Empty: no limit is set on one account and one model.
+    #[schema(value_type = Vec<Object>)]
+    limits: [(); 0],
+    /// Unix seconds; null for a key that does not expire.
+    expires: Option<i64>,
+    priority: i64,
+    /// Unix seconds.
+    created: i64,
+    /// Unix seconds.
+    updated: i64,
+}
+
+/// Who the caller is, in Albert API's words.
+#[utoipa::path(get, path = "/v1/me/info", tag = "Account", security(("key" = [])), responses((status = 200, body = Info)))]
+async fn info(State(app): State<AppState>, who: Principal) -> ApiResult<Answer<Info>> {
+    let (id, email, name, created, updated) = match (who.project_id(), who.member_id()) {
+        (Some(id), _) => {
+            let project = app.store.project(id).await?.ok_or_else(ApiError::not_found)?;
+            (id, String::new(), project.name, project.created_at, project.updated_at)
+        }
+        (None, Some(id)) => {
+            let member = app.store.member(id).await?.ok_or_else(ApiError::not_found)?;
+            (id, member.email, member.name, member.created_at, member.updated_at)
+        }
+        (None, None) => return Err(ApiError::not_found()),
+    };
+    let permissions = [(who.can_administer(), "admin"), (who.can_read_instance(), "read_metric")];
+    Ok(Answer(Info {
+        id,
+        email,
+        name,
+        organization: who.organization_id(),
+        budget: None,
+        permissions: permissions.into_iter().filter_map(|(held, name)| held.then_some(name)).collect(),
+        limits: [],
+        expires: who.expires_at().map(|at| at.div_euclid(1_000)),
+        priority: 0,
+        created: created.seconds(),
+        updated: updated.seconds(),
+    }))
+}
+
+/// A key of the caller, with the little of its text that may be shown.
+#[derive(Serialize, utoipa::ToSchema)]
+struct OwnKey {
+    #[serde(flatten)]
+    key: Key,
+    /// How the key begins; its secret is not kept.
+    #[schema(example = "gct_3kTbYw0QmZ8aLr5V…")]
+    token: String,
+}
+
+impl From<Key> for OwnKey {
+    fn from(key: Key) -> OwnKey {
+        OwnKey { token: format!("gct_{}…", key.key_id), key }
+    }
 }
 
 /// Keys of the caller: those of the same project, or of the same member.
-#[utoipa::path(get, path = "/v1/me/keys", tag = "Account", security(("key" = [])), responses((status = 200, body = List<Key>)))]
-async fn keys(State(app): State<AppState>, who: Principal) -> ApiResult<Answer<List<Key>>> {
+#[utoipa::path(get, path = "/v1/me/keys", tag = "Account", security(("key" = [])), responses((status = 200, body = List<OwnKey>)))]
+async fn keys(State(app): State<AppState>, who: Principal) -> ApiResult<Answer<List<OwnKey>>> {
     let filter = KeyFilter { project: who.project_id(), member: who.member_id(), ..KeyFilter::default() };
-    Ok(Answer(app.store.keys(&Reach::Everything, filter, &Page { limit: 1_000, ..Page::ALL }).await?.into()))
+    let listed = app.store.keys(&Reach::Everything, filter, &Page { limit: 1_000, ..Page::ALL }).await?;
+    let items = listed.items.into_iter().map(OwnKey::from).collect();
+    Ok(Answer(Listed { items, total: listed.total }.into()))
 }
 
 /// A key to make for oneself.

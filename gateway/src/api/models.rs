@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::visit::is_mistral_sdk;
 use crate::app::AppState;
-use crate::config::model::Costs;
+use crate::config::model::{Costs, ModelType};
 use crate::error::ApiResult;
 use crate::fleet::Model;
 use crate::policy::identity::Principal;
@@ -27,8 +29,12 @@ pub struct ModelCard {
     /// Unix seconds.
     created: i64,
     owned_by: String,
-    /// `text-generation`, `image-text-to-text`, `text-embeddings-inference` or `text-classification`.
+    /// `text-generation`, `image-text-to-text`, `text-embeddings-inference` or `text-classification`; `base` for Mistral’s
+    /// own SDK.
     r#type: &'static str,
+    /// For Mistral’s own SDK.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<Capabilities>,
     /// Other names accepted.
     aliases: Vec<String>,
     /// Tokens read and written at most, together.
@@ -45,6 +51,14 @@ pub struct ModelCard {
     /// Day from which it is no longer served.
     #[serde(skip_serializing_if = "Option::is_none")]
     sunset: Option<String>,
+}
+
+/// What a model does, in Mistral's words.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Capabilities {
+    completion_chat: bool,
+    function_calling: bool,
+    vision: bool,
 }
 
 /// Euros per million tokens, in Albert API's words.
@@ -66,14 +80,22 @@ pub struct ModelList {
 const CREATED: i64 = 1_790_000_000;
 
 impl ModelCard {
-    fn of(model: &Model) -> ModelCard {
+    /// The card as this client reads it: Mistral's SDK knows a model only by the type `base` and its capabilities.
+    fn of(model: &Model, headers: &HeaderMap) -> ModelCard {
         let Costs { input, output } = model.costs;
+        let chats = matches!(model.kind, ModelType::Chat | ModelType::Vision);
+        let capabilities = is_mistral_sdk(headers).then(|| Capabilities {
+            completion_chat: chats,
+            function_calling: chats,
+            vision: model.kind == ModelType::Vision,
+        });
         ModelCard {
             id: model.id.to_string(),
             object: "model",
             created: CREATED,
             owned_by: model.owned_by.clone(),
-            r#type: model.kind.public(),
+            r#type: if capabilities.is_some() { "base" } else { model.kind.public() },
+            capabilities,
             aliases: model.aliases.clone(),
             max_context_length: model.context_length,
             dimensions: model.dimensions,
@@ -87,24 +109,29 @@ impl ModelCard {
 
 /// Models open to the caller.
 #[utoipa::path(get, path = "/v1/models", tag = "Models", security(("key" = [])), responses((status = 200, body = ModelList)))]
-async fn list(State(app): State<AppState>, who: Principal) -> Json<ModelList> {
+async fn list(State(app): State<AppState>, who: Principal, headers: HeaderMap) -> Json<ModelList> {
     let models = app.fleet.visible(who.organization_name());
-    Json(ModelList { object: "list", data: models.iter().map(|model| ModelCard::of(model)).collect() })
+    Json(ModelList { object: "list", data: models.iter().map(|model| ModelCard::of(model, &headers)).collect() })
 }
 
 /// One model, by id or alias. Ids may hold `/`, raw or as `%2F`.
 #[utoipa::path(get, path = "/v1/models/{*id}", tag = "Models", security(("key" = [])),
     params(("id" = String, Path, description = "Id or alias of the model")),
     responses((status = 200, body = ModelCard), (status = 404, description = "Unknown, or not open to this organization")))]
-async fn retrieve(State(app): State<AppState>, who: Principal, Path(id): Path<String>) -> ApiResult<Response> {
+async fn retrieve(
+    State(app): State<AppState>,
+    who: Principal,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> ApiResult<Response> {
     let model = app.fleet.resolve(&id, who.organization_name())?;
-    let mut response = Json(ModelCard::of(&model)).into_response();
+    let mut response = Json(ModelCard::of(&model, &headers)).into_response();
     announce(&model, response.headers_mut());
     Ok(response)
 }
 
 /// `Deprecation` (RFC 9745) and `Sunset` (RFC 8594) of a model on its way out.
-pub fn announce(model: &Model, headers: &mut http::HeaderMap) {
+pub fn announce(model: &Model, headers: &mut HeaderMap) {
     use jiff::tz::TimeZone;
     let midnight = |day: jiff::civil::Date| day.to_zoned_datetime(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
     let deprecation = model.deprecated.and_then(midnight).map(|at| format!("@{}", at.as_second()));

@@ -12,6 +12,7 @@ use super::json::Query;
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
 use crate::policy::identity::Principal;
+use crate::recorder::Endpoint;
 use crate::store::now;
 use crate::store::page::Reach;
 use crate::store::totals::{Dimension, Total};
@@ -32,9 +33,13 @@ pub struct Wanted {
     start: Option<String>,
     /// Day after the last, `2026-12-01`. Default: tomorrow.
     end: Option<String>,
+    /// As `start`, in Unix seconds, as Albert API's clients say it.
+    start_time: Option<i64>,
+    /// As `end`, in Unix seconds.
+    end_time: Option<i64>,
     /// What totals are split by, with commas: `day`, `organization`, `project`, `key`, `model`, `endpoint`.
     by: Option<String>,
-    /// Only this endpoint: `chat.completions`, `completions`, `embeddings`, `rerank`.
+    /// Only this endpoint: `chat.completions`, `completions`, `embeddings`, `rerank`, or its path.
     endpoint: Option<String>,
     /// Only this organization.
     organization_id: Option<i64>,
@@ -86,6 +91,27 @@ pub struct Bucket {
     kwh: f64,
     #[serde(rename = "kgCO2eq")]
     kg_co2eq: f64,
+    /// Unix seconds of the beginning of the day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<i64>,
+    usage: BucketUsage,
+}
+
+/// Tokens and impacts where Albert API's clients look for them.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct BucketUsage {
+    prompt_tokens: i64,
+    completion_tokens: i64,
+    total_tokens: i64,
+    impacts: BucketImpacts,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct BucketImpacts {
+    #[serde(rename = "kWh")]
+    kwh: f64,
+    #[serde(rename = "kgCO2eq")]
+    kg_co2eq: f64,
 }
 
 /// Totals, in OpenAI's list form.
@@ -98,7 +124,10 @@ pub struct UsageList {
 
 impl From<Total> for Bucket {
     fn from(total: Total) -> Bucket {
+        let tokens = total.tokens_in + total.tokens_out;
+        let (kwh, kg_co2eq) = (total.energy_wh / 1_000.0, total.carbon_g / 1_000.0);
         Bucket {
+            created: total.day.and_then(|day| day.checked_mul(DAY / 1_000)),
             day: total.day.and_then(|day| day_text(day.checked_mul(DAY)?)),
             organization_id: total.organization_id,
             organization: total.organization,
@@ -113,10 +142,16 @@ impl From<Total> for Bucket {
             estimated: total.estimated,
             prompt_tokens: total.tokens_in,
             completion_tokens: total.tokens_out,
-            total_tokens: total.tokens_in + total.tokens_out,
+            total_tokens: tokens,
             seconds: total.duration_ms as f64 / 1_000.0,
-            kwh: total.energy_wh / 1_000.0,
-            kg_co2eq: total.carbon_g / 1_000.0,
+            kwh,
+            kg_co2eq,
+            usage: BucketUsage {
+                prompt_tokens: total.tokens_in,
+                completion_tokens: total.tokens_out,
+                total_tokens: tokens,
+                impacts: BucketImpacts { kwh, kg_co2eq },
+            },
         }
     }
 }
@@ -141,8 +176,11 @@ fn midnight(text: Option<&str>, param: &'static str) -> ApiResult<Option<i64>> {
 impl Wanted {
     fn filter(&self, reach: Reach) -> ApiResult<UsageFilter> {
         let tomorrow = (now() / DAY + 1) * DAY;
-        let end = midnight(self.end.as_deref(), "end")?.unwrap_or(tomorrow);
-        let start = midnight(self.start.as_deref(), "start")?.unwrap_or(end - 31 * DAY);
+        let millis = |seconds: Option<i64>| seconds.and_then(|seconds| seconds.checked_mul(1_000));
+        let end = midnight(self.end.as_deref(), "end")?.or(millis(self.end_time)).unwrap_or(tomorrow);
+        let start = midnight(self.start.as_deref(), "start")?
+            .or(millis(self.start_time))
+            .unwrap_or(end.saturating_sub(31 * DAY));
         if start >= end {
             return Err(bad("end", "doit venir après « start »", "must come after “start”"));
         }
@@ -151,7 +189,10 @@ impl Wanted {
             organization: self.organization_id,
             project: self.project_id,
             key: self.key_id.clone(),
-            endpoint: self.endpoint.clone(),
+            endpoint: self.endpoint.clone().map(|name| match Endpoint::of_path(&name) {
+                Some(known) => known.as_str().to_owned(),
+                None => name,
+            }),
             start,
             end,
         })

@@ -64,8 +64,13 @@ impl Caller {
 
     /// Mistral's own SDK wants each tool call in one piece.
     pub fn is_mistral_sdk(&self) -> bool {
-        self.text(header::USER_AGENT.as_str()).is_some_and(|agent| agent.starts_with("mistral-client-python/"))
+        is_mistral_sdk(&self.headers)
     }
+}
+
+/// Whether Mistral's own SDK calls: the only client that gets a dialect of its own.
+pub fn is_mistral_sdk(headers: &HeaderMap) -> bool {
+    headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"mistral-client-python/"))
 }
 
 /// A model call under way.

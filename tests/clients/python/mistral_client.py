@@ -71,7 +71,9 @@ def json_schema():
 def models_list_and_retrieve():
     listed = {model.id: model for model in client.models.list().data}
     holds(MODELS <= set(listed), sorted(listed))
-    holds(all(model.type for model in listed.values()), "a model without type")
+    holds(all(model.type == "base" for model in listed.values()), "a model that the SDK does not know")
+    holds(listed["fake/plain"].capabilities.completion_chat, listed["fake/plain"])
+    holds(not listed["fake/embeddings"].capabilities.completion_chat, listed["fake/embeddings"])
     same(client.models.retrieve(model_id="fake/plain").id, "fake/plain")
 
 
