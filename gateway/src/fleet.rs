@@ -133,15 +133,22 @@ impl Fleet {
         read: impl Fn(&Model, &Deployment, Bytes) -> Result<T, NotAnAnswer>,
     ) -> ApiResult<Reply<T>> {
         let present = self.present.load_full();
-        let first = present.send_to_model(job, job.model, trail, &read).await;
-        let Err(error) = &first else { return first };
-        let (true, Some(fallback)) = (error.status().is_server_error(), &job.model.fallback) else { return first };
-        let Ok(fallback) = present.catalogue.resolve(fallback, job.organization) else { return first };
-        if !fallback.allows(job.class) {
+        let attempts = present.settings.attempts;
+        let fallback = present.fallback(job);
+        // The last try is kept for the fallback model.
+        let most = attempts - u32::from(fallback.is_some() && attempts > 1);
+        let first = present.send_to_model(job, job.model, most, trail, &read).await;
+        let (Err(error), Some(fallback)) = (&first, fallback) else { return first };
+        // Once an engine was called, another call is a second try, whatever the model: it has to be in the budget.
+        let again = trail.attempts > 0;
+        if !error.status().is_server_error()
+            || trail.attempts >= attempts
+            || (again && !job.model.held.retries.withdraw())
+        {
             return first;
         }
         tracing::info!(model = %job.model.id, fallback = %fallback.id, "falling back");
-        match present.send_to_model(job, fallback, trail, &read).await {
+        match present.send_to_model(job, fallback, attempts - trail.attempts, trail, &read).await {
             Ok(reply) => Ok(reply),
             Err(_) => first,
         }
@@ -166,10 +173,18 @@ impl Present {
         })
     }
 
+    /// The model that may answer instead of the one asked.
+    fn fallback(&self, job: &Job<'_>) -> Option<&Arc<Model>> {
+        let name = job.model.fallback.as_deref()?;
+        self.catalogue.resolve(name, job.organization).ok().filter(|fallback| fallback.allows(job.class))
+    }
+
+    /// Tries at most `most` engines of one model.
     async fn send_to_model<T>(
         &self,
         job: &Job<'_>,
         model: &Arc<Model>,
+        most: u32,
         trail: &mut Trail,
         read: &impl Fn(&Model, &Deployment, Bytes) -> Result<T, NotAnAnswer>,
     ) -> ApiResult<Reply<T>> {
@@ -208,7 +223,7 @@ impl Present {
                         tracing::warn!(deployment = %name, "engine set aside after repeated failures");
                     }
                     match trouble {
-                        Trouble::Timeout => return Err(ApiError::upstream_timeout()),
+                        Trouble::Timeout => ApiError::upstream_timeout(),
                         _ => ApiError::upstream(),
                     }
                 }
@@ -216,7 +231,7 @@ impl Present {
             tracing::debug!(deployment = %name, elapsed = ?started.elapsed(), reason = last.reason(), "attempt failed");
             drop(slot);
             tried.push(name);
-            if tried.len() >= self.settings.attempts as usize || !model.held.retries.withdraw() {
+            if tried.len() >= most as usize || !model.held.retries.withdraw() {
                 return Err(last);
             }
         }
@@ -244,6 +259,13 @@ impl Present {
         let deadline = tokio::time::sleep(self.queue.wait.0);
         tokio::pin!(deadline);
         loop {
+            // A slot freed before this place was in line woke nobody. The place is left like any other: should someone
+            // wake it meanwhile, the next in line hears of it.
+            if place.is_first()
+                && let Some(result) = found(pick::pick(model, class, tried))
+            {
+                return result;
+            }
             tokio::select! {
                 () = place.woken() => {}
                 () = &mut deadline => return Err(ApiError::model_busy(Duration::from_secs(2))),
@@ -288,6 +310,10 @@ impl Present {
             Err(Failure::Timeout) => return Err(Trouble::Timeout),
         };
         let status = response.status();
+        if response.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            tracing::warn!(deployment = %deployment.name, "engine answered in a coding that was not asked");
+            return Err(Trouble::Broken);
+        }
         if status != StatusCode::OK {
             let said = gather(response.into_body(), ERROR_BODY, deployment.chunk_timeout).await.unwrap_or_default();
             return Err(match verdict::judge(status, &said, model.context_length) {

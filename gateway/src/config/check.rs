@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::load::Origin;
-use super::model::{Deployment, Model};
+use super::model::{Deployment, Model, ModelType};
 use super::{Config, Problem};
 
 /// Stands for a required text that is missing; the lack itself was already told.
@@ -72,6 +72,14 @@ pub(super) fn check(origin: &Origin, config: &Config, problems: &mut Vec<Problem
                 checker.tell(format!("{path}.hosting"), message, remedy);
             }
             one_deployment(deployment, &path, &mut checker);
+            if model.r#type == ModelType::Rerank && !deployment.engine.reranks() {
+                let message = "this engine does not put documents in order";
+                checker.tell(
+                    format!("{path}.engine"),
+                    message,
+                    "serve a rerank model from vllm, tei, sglang or llamacpp",
+                );
+            }
         }
     }
     if !broken_models {
@@ -154,7 +162,7 @@ fn one_model(model: &Model, path: &str, checker: &mut Checker<'_>) {
             "write the model's own length",
         );
     }
-    if model.dimensions.is_some() && model.r#type != super::model::ModelType::Embeddings {
+    if model.dimensions.is_some() && model.r#type != ModelType::Embeddings {
         checker.tell(
             format!("{path}.dimensions"),
             "only an embeddings model has dimensions",

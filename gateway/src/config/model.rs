@@ -81,6 +81,13 @@ pub enum EngineKind {
     OpenAi,
 }
 
+impl EngineKind {
+    /// Whether it has a call that puts documents in order.
+    pub const fn reranks(self) -> bool {
+        !matches!(self, EngineKind::Ollama | EngineKind::Mistral)
+    }
+}
+
 /// Where the model's reasoning comes from. It always reaches clients as `reasoning_content`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -136,6 +143,7 @@ pub struct Deployment {
     pub api_key: Option<SecretSource>,
     /// Requests it answers at once; more wait.
     #[serde(default = "default_capacity")]
+    #[schema(default = 32)]
     pub capacity: u32,
     /// Name of an entry of `hostings`.
     pub hosting: String,
@@ -150,11 +158,11 @@ pub struct Deployment {
     pub health_path: Option<String>,
     /// Longest silence before the first byte of an answer.
     #[serde(default = "default_first_byte")]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, default = "10m")]
     pub first_byte_timeout: Span,
     /// Longest silence between two pieces of a streamed answer.
     #[serde(default = "default_chunk")]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, default = "2m")]
     pub chunk_timeout: Span,
 }
 

@@ -90,6 +90,11 @@ impl Place<'_> {
         let _ = (&mut self.woken).await;
     }
 
+    /// Whether nobody of the class stands before it.
+    pub fn is_first(&self) -> bool {
+        self.queue.lock().by_class[self.class as usize].front().is_some_and(|waiter| waiter.ticket == self.ticket)
+    }
+
     /// Leaves the line with a slot in hand.
     pub fn served(mut self) {
         self.served = true;
