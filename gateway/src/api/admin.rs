@@ -1,7 +1,7 @@
 //! `/v1/admin/*`: organizations, projects, members, roles and keys; records, usage and the audit trail.
 //!
-//! What a caller may not see is answered like what does not exist. Every change is in the audit trail, and effective at
-//! once in this process.
+//! Closed to the keys of projects as a whole, and then by role: what a caller may not see is answered like what does not
+//! exist. Every change is in the audit trail, and effective at once in this process.
 
 pub mod keys;
 pub mod members;
@@ -9,13 +9,16 @@ pub mod organizations;
 pub mod projects;
 pub mod trail;
 
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
 use crate::policy::identity::Principal;
-use crate::store::page::{Listed, Order};
+use crate::store::page::{Listed, Order, Reach};
 use crate::store::{Change, Page};
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -25,6 +28,15 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(members::routes())
         .merge(keys::routes())
         .merge(trail::routes())
+        .route_layer(axum::middleware::from_fn(members_only))
+}
+
+/// A project's key administers nothing, whatever a handler looks at, and whatever one forgets to look at.
+async fn members_only(request: Request, next: Next) -> Response {
+    match request.extensions().get::<Principal>() {
+        Some(who) if who.member().is_some() => next.run(request).await,
+        _ => ApiError::role_denied().into_response(),
+    }
 }
 
 /// Which part of a list is wanted.
@@ -128,6 +140,16 @@ pub async fn commit(app: &App, change: Change) -> ApiResult<()> {
         tracing::debug!(%error, "a change takes effect at the next refresh");
     }
     Ok(())
+}
+
+/// What lists show the caller. Refused to one who may read nothing here.
+pub fn reach(who: &Principal) -> ApiResult<Reach> {
+    let reach = who.reach();
+    let reads = match &reach {
+        Reach::Everything => true,
+        Reach::Only { organizations, projects } => !organizations.is_empty() || !projects.is_empty(),
+    };
+    allowed(reads).map(|()| reach)
 }
 
 /// Hides what the caller may not see.

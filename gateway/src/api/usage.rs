@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::admin::{allowed, limit};
+use super::admin::{limit, reach};
 use super::json::Query;
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
@@ -309,15 +309,5 @@ async fn all_usage(
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> ApiResult<Response> {
-    let reach = who.reach();
-    allowed(reads_something(&reach))?;
-    answer(&app, &headers, &wanted, reach, &[Dimension::Organization, Dimension::Model]).await
-}
-
-/// Whether a reach holds anything at all.
-pub fn reads_something(reach: &Reach) -> bool {
-    match reach {
-        Reach::Everything => true,
-        Reach::Only { organizations, projects } => !organizations.is_empty() || !projects.is_empty(),
-    }
+    answer(&app, &headers, &wanted, reach(&who)?, &[Dimension::Organization, Dimension::Model]).await
 }

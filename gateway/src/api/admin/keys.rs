@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{List, Slice, allowed, change, commit, visible};
+use super::{List, Slice, allowed, change, commit, reach, visible};
 use crate::api::json::{Json, Query};
 use crate::app::AppState;
 use crate::config::Span;
@@ -95,7 +95,7 @@ pub async fn make(
     responses((status = 200, body = List<Key>)))]
 async fn list(State(app): State<AppState>, who: Principal, Query(slice): Query<Slice>) -> ApiResult<Answer<List<Key>>> {
     let filter = KeyFilter { organization: slice.organization_id, project: slice.project_id, ..KeyFilter::default() };
-    Ok(Answer(app.store.keys(&who.reach(), filter, &slice.page()?).await?.into()))
+    Ok(Answer(app.store.keys(&reach(&who)?, filter, &slice.page()?).await?.into()))
 }
 
 /// Make a key.

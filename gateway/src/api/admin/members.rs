@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{List, Slice, allowed, change, commit, visible};
+use super::{List, Slice, allowed, change, commit, reach, visible};
 use crate::api::json::{Json, Query};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
@@ -78,7 +78,7 @@ async fn list(
     who: Principal,
     Query(slice): Query<Slice>,
 ) -> ApiResult<Answer<List<Member>>> {
-    Ok(Answer(app.store.members(&who.reach(), slice.organization_id, &slice.page()?).await?.into()))
+    Ok(Answer(app.store.members(&reach(&who)?, slice.organization_id, &slice.page()?).await?.into()))
 }
 
 /// Make a member. They hold no role until one is granted.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{List, Slice, allowed, change, commit, visible};
+use super::{List, Slice, allowed, change, commit, reach, visible};
 use crate::api::json::{Json, Query};
 use crate::app::AppState;
 use crate::error::ApiResult;
@@ -35,7 +35,7 @@ async fn list(
     who: Principal,
     Query(slice): Query<Slice>,
 ) -> ApiResult<Answer<List<Organization>>> {
-    Ok(Answer(app.store.organizations(&who.reach(), &slice.page()?).await?.into()))
+    Ok(Answer(app.store.organizations(&reach(&who)?, &slice.page()?).await?.into()))
 }
 
 /// Make an organization.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{List, Slice, allowed, change, commit, visible};
+use super::{List, Slice, allowed, change, commit, reach, visible};
 use crate::api::json::{Json, Query};
 use crate::app::AppState;
 use crate::config::DataClass;
@@ -63,7 +63,7 @@ async fn list(
     who: Principal,
     Query(slice): Query<Slice>,
 ) -> ApiResult<Answer<List<Project>>> {
-    Ok(Answer(app.store.projects(&who.reach(), slice.organization_id, &slice.page()?).await?.into()))
+    Ok(Answer(app.store.projects(&reach(&who)?, slice.organization_id, &slice.page()?).await?.into()))
 }
 
 /// Make a project.

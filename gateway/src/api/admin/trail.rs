@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{List, allowed, limit};
+use super::{List, limit, reach};
 use crate::api::json::Query;
-use crate::api::usage::reads_something;
 use crate::app::AppState;
 use crate::error::ApiResult;
 use crate::policy::identity::Principal;
@@ -55,10 +54,8 @@ async fn records(
     who: Principal,
     Query(recent): Query<Recent>,
 ) -> ApiResult<Answer<RecordList>> {
-    let reach = who.reach();
-    allowed(reads_something(&reach))?;
     let filter = UsageFilter {
-        reach,
+        reach: reach(&who)?,
         organization: recent.organization_id,
         project: recent.project_id,
         key: recent.key_id,
@@ -90,7 +87,7 @@ async fn audit(
     who: Principal,
     Query(wanted): Query<Changes>,
 ) -> ApiResult<Answer<List<Entry>>> {
-    let reach = who.reach();
-    allowed(reads_something(&reach))?;
-    Ok(Answer(app.store.audit_entries(&reach, wanted.before, limit(wanted.limit.unwrap_or(100), 1_000)?).await?.into()))
+    Ok(Answer(
+        app.store.audit_entries(&reach(&who)?, wanted.before, limit(wanted.limit.unwrap_or(100), 1_000)?).await?.into(),
+    ))
 }
