@@ -32,7 +32,7 @@ pub struct Config {
     pub server: server::Server,
     /// Folder of everything this process keeps: database, journal, first key.
     #[serde(default = "default_data")]
-    #[schema(value_type = String)]
+    #[schema(value_type = String, default = "guichet-data")]
     pub data: PathBuf,
     /// Accounts and records.
     #[serde(default)]
@@ -67,6 +67,7 @@ pub struct Config {
     pub sovereignty: hosting::Rules,
     /// Named hosting labels, used by deployments.
     #[serde(default)]
+    #[schema(value_type = std::collections::BTreeMap<String, Hosting>)]
     pub hostings: model::Hostings,
     /// The catalogue.
     #[serde(default)]

@@ -74,9 +74,11 @@ pub fn from_text(origin: &Origin, text: &str, environment: Vec<(String, String)>
     }
     merge(&mut tree, file);
     let mut problems = Vec::new();
+    let mut variables: Vec<(String, String)> = Vec::new();
     for (name, value) in environment {
         let path: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_lowercase).collect();
         let value = parse(&value).unwrap_or(Value::String(value));
+        variables.push((path.join("."), name.clone()));
         if !set(&mut tree, &path, value) {
             problems.push(Problem {
                 origin: name,
@@ -90,10 +92,21 @@ pub fn from_text(origin: &Origin, text: &str, environment: Vec<(String, String)>
     if let Some(config) = &decoded {
         check::check(origin, config, &mut problems);
     }
+    for problem in &mut problems {
+        let set_it = variables.iter().find(|(path, _)| within(&problem.path, path) || within(path, &problem.path));
+        if let Some((_, name)) = set_it {
+            problem.origin.clone_from(name);
+        }
+    }
     match decoded {
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(problems),
     }
+}
+
+/// Whether a place is another one, or a piece of it.
+fn within(place: &str, whole: &str) -> bool {
+    place.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// YAML to a tree; an empty text is an empty mapping.
@@ -102,7 +115,9 @@ fn parse(text: &str) -> Result<Value, String> {
     if only_comments {
         return Ok(Value::Object(Map::new()));
     }
-    serde_saphyr::from_str::<Value>(text).map_err(|error| error.to_string())
+    // Without the lines around the mistake: they may hold a password.
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options::<Value>(text, options).map_err(|error| error.to_string())
 }
 
 /// Lays `over` on `base`: mappings merge, anything else replaces.

@@ -92,16 +92,24 @@ fn section(page: &mut String, name: &str, schema: &Value, known: &std::collectio
             Value::Object(_) | Value::Array(_) => String::new(),
             value => format!("`{value}`").replace('"', ""),
         };
-        let own = property["description"].as_str().map(one_line);
+        // A setting that may be absent has its words inside its alternatives.
+        let alternatives = property["oneOf"].as_array().into_iter().flatten();
+        let mut words = std::iter::once(property).chain(alternatives);
+        let own = words.find_map(|place| place["description"].as_str()).map(one_line);
         let of_type = || known.get(&takes(property)).and_then(|schema| schema["description"].as_str()).map(one_line);
         let told = own.or_else(of_type).unwrap_or_default();
         page.push_str(&format!("| `{key}`{star} | {} | {default} | {told} |\n", link(property)));
     }
 }
 
+/// What a setting takes, with a link to each type that the page describes.
 fn link(schema: &Value) -> String {
-    let name = takes(schema);
-    if name.starts_with(char::is_uppercase) { format!("[{name}](#{})", name.to_lowercase()) } else { name }
+    let words = takes(schema);
+    let linked = words.split(' ').map(|word| match word.starts_with(char::is_uppercase) {
+        true => format!("[{word}](#{})", word.to_lowercase()),
+        false => word.to_owned(),
+    });
+    linked.collect::<Vec<_>>().join(" ")
 }
 
 fn takes(schema: &Value) -> String {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A value that never shows in logs, errors or `Debug`.
@@ -27,14 +29,11 @@ impl fmt::Debug for Secret {
 }
 
 /// Where a secret is read: `{env: NAME}` or `{file: PATH}`. A secret written in the file itself is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SecretSource {
     /// Name of the environment variable that holds it.
-    #[serde(default)]
     pub env: Option<String>,
     /// Path of the file that holds it; surrounding white space is cut.
-    #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub file: Option<PathBuf>,
 }
@@ -57,9 +56,55 @@ impl SecretSource {
     }
 }
 
-/// A text that may hold a password (a database URL): plain, or from a [`SecretSource`].
+impl<'de> Deserialize<'de> for SecretSource {
+    /// By hand: serde's own words for a value of the wrong type repeat it, and it may be the secret.
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Form {
+            #[serde(default)]
+            env: Option<String>,
+            #[serde(default)]
+            file: Option<PathBuf>,
+        }
+
+        fn refused<T, E: de::Error>() -> Result<T, E> {
+            Err(E::custom("a secret is not written in the file; write {env: NAME} or {file: PATH}"))
+        }
+
+        struct Words;
+        impl<'de> Visitor<'de> for Words {
+            type Value = SecretSource;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("{env: NAME} or {file: PATH}")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretSource, A::Error> {
+                let Form { env, file } = Form::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(SecretSource { env, file })
+            }
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<SecretSource, E> {
+                refused()
+            }
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<SecretSource, E> {
+                refused()
+            }
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<SecretSource, E> {
+                refused()
+            }
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<SecretSource, E> {
+                refused()
+            }
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<SecretSource, E> {
+                refused()
+            }
+        }
+        d.deserialize_any(Words)
+    }
+}
+
+/// A text that may hold a password (a database URL): written plain, or as a `SecretSource`.
 #[derive(Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "this is neither a text, nor {env: NAME}, nor {file: PATH}")]
 pub enum Sourced {
     Plain(String),
     From(SecretSource),

@@ -164,8 +164,10 @@ impl Default for Records {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
+    /// Requests a second, on average.
     #[schema(value_type = u32)]
     pub per_second: std::num::NonZeroU32,
+    /// Requests at once, after a silence.
     #[schema(value_type = u32)]
     pub burst: std::num::NonZeroU32,
 }
