@@ -94,6 +94,10 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
         pseudonyms,
         store,
     });
+    // Keys in use open at once, and go on opening if the database goes away before they come.
+    if let Err(error) = app.identity.warm().await {
+        tracing::warn!(%error, "no key could be read in advance");
+    }
     let writer_stop = CancellationToken::new();
     let writer = writer::start(recorder, Arc::new(config.clone()), writer_stop.clone())
         .map_err(|error| told("the recorder cannot start", &error))?;

@@ -27,7 +27,12 @@ impl CheckConfig {
                     return Ok(());
                 }
                 let deployments: usize = config.models.iter().map(|model| model.deployments.len()).sum();
-                writeln!(out, "{origin}: no problem; {} models on {deployments} deployments.", config.models.len())?;
+                writeln!(
+                    out,
+                    "{origin}: no problem; {}, {}.",
+                    count(config.models.len(), "model"),
+                    count(deployments, "deployment")
+                )?;
                 for class in DataClass::ALL {
                     let rule = config.rule(class);
                     let open = config.hostings.iter().filter(|(_, hosting)| rule.allows(hosting));
@@ -45,4 +50,9 @@ impl CheckConfig {
             }
         }
     }
+}
+
+/// `1 model`, `2 models`.
+fn count(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Outcome, Source};
+use crate::config::server::Language;
 use crate::config::{Config, Origin};
 use crate::{Running, start, telemetry};
 
@@ -50,9 +51,9 @@ fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
 async fn serve(config: Config, origin: Origin) -> Outcome {
     let mut stop = signal(SignalKind::terminate())?;
     let models = config.models.len();
-    let data = config.data.clone();
+    let (data, language) = (config.data.clone(), config.language);
     let running = start(config, origin.clone()).await?;
-    greet(&running, &origin, &data, models)?;
+    greet(&running, &origin, &data, models, language)?;
     tokio::select! {
         _ = stop.recv() => {}
         result = tokio::signal::ctrl_c() => result?,
@@ -63,34 +64,60 @@ async fn serve(config: Config, origin: Origin) -> Outcome {
     Ok(())
 }
 
-/// What a person needs to know next, and nothing secret.
-fn greet(running: &Running, origin: &Origin, data: &std::path::Path, models: usize) -> Outcome {
-    let mut out = std::io::stdout().lock();
+/// What a person needs to know next, and nothing secret. The URL comes first, for programs that read it.
+fn greet(running: &Running, origin: &Origin, data: &std::path::Path, models: usize, language: Language) -> Outcome {
     let address = running.address;
-    writeln!(out, "Guichet answers at http://{address}/v1 (reference: http://{address}/reference)")?;
+    let (data, in_french) = (data.display(), language == Language::Fr);
+    let mut lines = vec![match in_french {
+        true => format!("Guichet répond à http://{address}/v1 (référence : http://{address}/reference)"),
+        false => format!("Guichet answers at http://{address}/v1 (reference: http://{address}/reference)"),
+    }];
     if let Some(metrics) = running.metrics_address {
-        writeln!(out, "Metrics at http://{metrics}/metrics")?;
+        lines.push(match in_french {
+            true => format!("Métriques : http://{metrics}/metrics"),
+            false => format!("Metrics: http://{metrics}/metrics"),
+        });
     }
-    writeln!(out, "Configuration: {origin}; data: {}", data.display())?;
+    lines.push(match (in_french, origin) {
+        (true, Origin::Embedded) => format!("Configuration : celle par défaut ; données : {data}"),
+        (true, Origin::File(file)) => format!("Configuration : {} ; données : {data}", file.display()),
+        (false, _) => format!("Configuration: {origin}; data: {data}"),
+    });
     if let Some(first) = &running.first_admin {
-        writeln!(
-            out,
-            "The key of the instance administrator is in {} (shown nowhere else; keep it safe, then delete the file).",
-            first.path.display()
-        )?;
+        let file = first.path.display();
+        lines.push(match in_french {
+            true => format!(
+                "La clé de l’administrateur de l’instance est dans {file} (et nulle part ailleurs : mettez-la à l’abri, puis supprimez le fichier)."
+            ),
+            false => format!(
+                "The key of the instance administrator is in {file} (and nowhere else: keep it safe, then delete the file)."
+            ),
+        });
     }
     if models == 0 {
-        writeln!(
-            out,
-            "Next: no model is configured. `guichet init` looks for engines on this machine and writes guichet.yaml."
-        )?;
+        lines.push(match in_french {
+            true => "Aucun modèle n’est encore configuré. Pour chercher les moteurs de cette machine et écrire guichet.yaml :\n  guichet init".to_owned(),
+            false => "No model is configured yet. To look for the engines of this machine and write guichet.yaml:\n  guichet init".to_owned(),
+        });
     }
     if models == 0 || running.first_admin.is_some() {
-        writeln!(
-            out,
-            "Then: guichet organization create NAME; guichet project create NAME --organization NAME; guichet key create --organization NAME --project NAME"
-        )?;
+        lines.push(match in_french {
+            true => "Pour ouvrir le service à un premier projet :".to_owned(),
+            false => "To open it to a first project:".to_owned(),
+        });
+        lines.extend(FIRST_PROJECT.map(|command| format!("  {command}")));
+    }
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        writeln!(out, "{line}")?;
     }
     out.flush()?;
     Ok(())
 }
+
+/// The commands that give a first project its key.
+const FIRST_PROJECT: [&str; 3] = [
+    "guichet organization create \"Ministère A\"",
+    "guichet project create docs --organization \"Ministère A\" --data-class internal",
+    "guichet key create --organization \"Ministère A\" --project docs",
+];
