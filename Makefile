@@ -33,7 +33,7 @@ audit: ## licences, sources and banned crates (installs cargo-deny once)
 	cargo deny --locked check bans licenses sources
 
 docs: ## write the pages that are made from the source
-	GUICHET_UPDATE=1 cargo test --locked -p tests --test configuration
+	GUICHET_UPDATE=1 cargo test --locked -p tests --test configuration the_reference
 
 bench: $(RELEASE)/guichet $(RELEASE)/guichet-bench ## beside nginx, in front of the same mock engine (needs nginx)
 	$(RELEASE)/guichet-bench run $(BENCH)

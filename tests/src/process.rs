@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -25,6 +26,36 @@ pub fn binary() -> PathBuf {
     let path = test.parent().and_then(|deps| deps.parent()).expect("a target folder").join("guichet");
     assert!(path.exists(), "{} is missing: run `cargo build --package gateway` first", path.display());
     path
+}
+
+/// What a command said, and its exit code.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs `guichet` with these words in a folder, knowing of no other gateway.
+pub fn guichet(folder: &Path, words: &[&str]) -> Said {
+    said(command(folder).args(words))
+}
+
+/// The same, to be told more before [`said`] runs it.
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(folder).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GUICHET_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command to its end.
+pub fn said(command: &mut Command) -> Said {
+    let output = command.output().expect("the command runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 impl Process {
@@ -86,6 +117,26 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "{name} is sent");
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        let folder = self.folder.path();
+        std::fs::read_to_string(folder.join("guichet.log")).expect("its log")
+    }
+
+    /// Waits for its own end: its exit code, and what it leaves.
+    pub async fn ended(mut self) -> (Option<i32>, TempDir, TestDatabase) {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                break status;
+            }
+            assert!(started.elapsed() < PATIENCE, "it goes on; its log says: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let (folder, database) = self.app.take().expect("it was alive").leave();
+        (status.code(), folder, database)
     }
 
     /// `kill -9`, and what it leaves.
