@@ -27,6 +27,7 @@ use crate::config::server::{Fleet as Settings, Queue as QueueSettings};
 use crate::config::{Config, DataClass};
 use crate::error::{ApiError, ApiResult};
 use crate::gather::{Lacking, gather};
+use crate::openai::stream::{self, First};
 pub use deployment::{Call, Deployment};
 pub use models::{Catalogue, Model};
 pub use pick::{Pick, Slot};
@@ -35,6 +36,9 @@ use verdict::Verdict;
 
 /// Largest error body read from an engine.
 const ERROR_BODY: usize = 64 << 10;
+
+/// Bytes of a stream looked into for its first event; one that is larger is taken for an answer.
+const OPENING: usize = 64 << 10;
 
 /// What a reload replaces, in one piece.
 #[derive(Debug)]
@@ -342,7 +346,7 @@ enum Exchange<T> {
     Stream(Opening),
 }
 
-/// Waits for the first piece of a stream, so that an engine that fails at once can still be replaced.
+/// Waits for the first event of a stream, so that an engine that fails at once can still be replaced.
 async fn open(response: Response<Incoming>, deployment: &Deployment) -> Result<Opening, Trouble> {
     let is_stream = response
         .headers()
@@ -353,21 +357,28 @@ async fn open(response: Response<Incoming>, deployment: &Deployment) -> Result<O
         tracing::warn!(deployment = %deployment.name, "engine answered a stream request with something else");
         return Err(Trouble::Broken);
     }
-    let mut rest = response.into_body();
+    tokio::time::timeout(deployment.first_byte_timeout, first_event(response.into_body(), deployment))
+        .await
+        .map_err(|_| Trouble::Timeout)?
+}
+
+async fn first_event(mut rest: Incoming, deployment: &Deployment) -> Result<Opening, Trouble> {
+    let mut first = Bytes::new();
     loop {
-        let frame =
-            tokio::time::timeout(deployment.first_byte_timeout, rest.frame()).await.map_err(|_| Trouble::Timeout)?;
-        let first = match frame {
+        let piece = match rest.frame().await {
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             Some(Err(_)) | None => return Err(Trouble::Broken),
         };
-        if first.is_empty() {
-            continue;
+        // The common case: the first event comes in one piece, and no byte is copied.
+        first = if first.is_empty() { piece } else { [first, piece].concat().into() };
+        match stream::first_event(&first) {
+            First::Good => return Ok(Opening { first, rest }),
+            First::Unknown if first.len() > OPENING => return Ok(Opening { first, rest }),
+            First::Unknown => {}
+            First::Error(said) => {
+                tracing::warn!(deployment = %deployment.name, %said, "engine opened its stream with an error");
+                return Err(Trouble::Broken);
+            }
         }
-        if crate::openai::stream::first_event_is_error(&first) {
-            tracing::warn!(deployment = %deployment.name, "engine opened its stream with an error");
-            return Err(Trouble::Broken);
-        }
-        return Ok(Opening { first, rest });
     }
 }

@@ -1,6 +1,7 @@
 //! A whole body out of its pieces, within a size and a silence: requests of clients and answers of engines alike.
 
-use std::time::Duration;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
@@ -21,11 +22,19 @@ pub enum Lacking {
 }
 
 /// Reads a body to its end. `silence` is the longest wait for the next piece.
-pub async fn gather<B: Body<Data = Bytes> + Unpin>(
+pub async fn gather<B: Body<Data = Bytes> + Unpin>(body: B, limit: usize, silence: Duration) -> Result<Bytes, Lacking> {
+    gather_at_pace(body, limit, silence, None).await
+}
+
+/// The same from a sender that must also keep, past one `silence`, a mean of `slowest` bytes a second: one that drips to
+/// keep its place is as good as silent.
+pub async fn gather_at_pace<B: Body<Data = Bytes> + Unpin>(
     mut body: B,
     limit: usize,
     silence: Duration,
+    slowest: Option<NonZeroU32>,
 ) -> Result<Bytes, Lacking> {
+    let started = Instant::now();
     let announced = body.size_hint().exact().map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX));
     if announced > limit {
         return Err(Lacking::TooLarge);
@@ -33,13 +42,18 @@ pub async fn gather<B: Body<Data = Bytes> + Unpin>(
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
-        let frame = tokio::time::timeout(silence, body.frame()).await.map_err(|_| Lacking::Slow)?;
+        let received = first.len() + rest.len();
+        let patience = slowest.map_or(silence, |slowest| {
+            let earned = Duration::from_secs_f64(received as f64 / f64::from(slowest.get()));
+            silence.min((silence + earned).saturating_sub(started.elapsed()))
+        });
+        let frame = tokio::time::timeout(patience, body.frame()).await.map_err(|_| Lacking::Slow)?;
         let piece = match frame {
             None => break,
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             Some(Err(_)) => return Err(Lacking::Broken),
         };
-        if first.len() + rest.len() + piece.len() > limit {
+        if received + piece.len() > limit {
             return Err(Lacking::TooLarge);
         }
         if first.is_empty() && rest.is_empty() {

@@ -1,5 +1,7 @@
 //! The listening side: connections accepted, bounded in number, in the size of a head and in the time it takes.
 
+pub mod socket;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use crate::app::AppState;
 use crate::config::server::Server as Settings;
 use crate::layers;
 use crate::telemetry::Telemetry;
+use socket::Socket;
 
 /// Largest head of a request, header fields included.
 const HEAD: usize = 64 << 10;
@@ -117,7 +120,7 @@ async fn serve(
             }
         })
     });
-    let connection = builder.serve_connection(TokioIo::new(socket), service);
+    let connection = builder.serve_connection(TokioIo::new(Socket::new(socket)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

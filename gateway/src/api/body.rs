@@ -1,12 +1,17 @@
 //! The body of a request, read within the configuration's bounds.
 
+use std::num::NonZeroU32;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::config::server::Server;
 use crate::error::{ApiError, ApiResult};
-use crate::gather::{Lacking, gather};
+use crate::gather::{Lacking, gather_at_pace};
+
+/// Bytes a second that a client sends at least, on average, past the first `body_timeout`.
+const SLOWEST: NonZeroU32 = NonZeroU32::MIN.saturating_add((4 << 10) - 1);
 
 /// Reads a whole body.
 ///
@@ -22,7 +27,8 @@ pub async fn read(headers: &HeaderMap, body: Body, settings: &Server) -> ApiResu
             "The request body is compressed; send it as it is.",
         ));
     }
-    gather(body, settings.body_limit.bytes(), settings.body_timeout.0).await.map_err(|lacking| match lacking {
+    let read = gather_at_pace(body, settings.body_limit.bytes(), settings.body_timeout.0, Some(SLOWEST)).await;
+    read.map_err(|lacking| match lacking {
         Lacking::TooLarge => ApiError::too_large(settings.body_limit),
         Lacking::Slow => ApiError::slow_body(),
         Lacking::Broken => {

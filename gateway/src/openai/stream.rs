@@ -8,7 +8,8 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use super::choice::{ChoiceState, Fate};
-use super::chunk::{Choice, Chunk, Data, First, Said, bounded, data, first_event};
+use super::chunk::{Choice, Chunk, Data, Said, bounded, data};
+pub use super::chunk::{First, first_event};
 use super::object::{Object, offset, range_in};
 use super::rules::{Observed, Rules, finish_reason};
 use super::splice::{Edits, Patch};
@@ -57,12 +58,6 @@ pub enum Outcome {
 }
 
 const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
-
-/// Whether a stream opens with an error, so that another engine can be tried while the client has seen nothing.
-#[must_use]
-pub fn first_event_is_error(first: &Bytes) -> bool {
-    matches!(first_event(first), First::Error(_))
-}
 
 /// One stream on its way through.
 #[derive(Debug)]
