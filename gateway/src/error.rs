@@ -28,7 +28,9 @@ struct Inner {
     french: Cow<'static, str>,
     english: Cow<'static, str>,
     retry_after: Option<Duration>,
-    /// The body of an engine's own error, already in OpenAI's form.
+    /// Requests that the limit which refused allows at once.
+    limit: Option<u32>,
+    /// Where the request was processed before it failed.
     hosting: Option<HeaderValue>,
 }
 
@@ -59,6 +61,7 @@ impl ApiError {
             french: french.into(),
             english: english.into(),
             retry_after: None,
+            limit: None,
             hosting: None,
         }))
     }
@@ -243,6 +246,12 @@ impl ApiError {
         self
     }
 
+    /// Says which limit refused: so many requests.
+    pub fn limit(mut self, requests: u32) -> ApiError {
+        self.0.limit = Some(requests);
+        self
+    }
+
     /// Says where the request was processed before it failed.
     pub fn hosting(mut self, hosting: HeaderValue) -> ApiError {
         self.0.hosting = Some(hosting);
@@ -299,6 +308,14 @@ impl ApiError {
             // openai-python obeys `retry-after` only up to 60 s, and past that retries at once.
             if seconds > 60 {
                 headers.insert("x-should-retry", HeaderValue::from_static("false"));
+            }
+            if let Some(limit) = self.0.limit {
+                headers.insert("x-ratelimit-limit-requests", HeaderValue::from(limit));
+                headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("0"));
+                // OpenAI writes the unit.
+                if let Ok(reset) = HeaderValue::try_from(format!("{}ms", millis.max(1))) {
+                    headers.insert("x-ratelimit-reset-requests", reset);
+                }
             }
         }
         response

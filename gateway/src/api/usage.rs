@@ -176,7 +176,7 @@ fn midnight(text: Option<&str>, param: &'static str) -> ApiResult<Option<i64>> {
 impl Wanted {
     fn filter(&self, reach: Reach) -> ApiResult<UsageFilter> {
         let tomorrow = (now() / DAY + 1) * DAY;
-        let millis = |seconds: Option<i64>| seconds.and_then(|seconds| seconds.checked_mul(1_000));
+        let millis = |seconds: Option<i64>| seconds.map(|seconds| seconds.saturating_mul(1_000));
         let end = midnight(self.end.as_deref(), "end")?.or(millis(self.end_time)).unwrap_or(tomorrow);
         let start = midnight(self.start.as_deref(), "start")?
             .or(millis(self.start_time))

@@ -290,6 +290,18 @@ impl Transcript {
                 Err(why) => return Act::Cut(why),
             }
         }
+        // Told in the chunk that was asked for, and not in the finish chunk too: some clients add both up.
+        if self.rules.usage_asked
+            && usage.is_some()
+            && choices.iter().any(|choice| choice.finish_reason.is_some_and(|raw| raw.get() != "null"))
+            && let Ok(object) = Object::parse(text)
+        {
+            let mut own = Patch::new();
+            let mut edits = Edits::of(&object);
+            edits.remove("usage");
+            edits.apply(&mut own);
+            patch.extend_owned(own);
+        }
         if empty == choices.len() { Act::Drop } else { Act::Pass }
     }
 

@@ -93,4 +93,5 @@ fn refusal(french: &str, english: &str, rate: Option<Rate>, after: Duration) -> 
         format!("Too many requests at once for {english}: {per_second} per second, {burst} in a burst."),
         after,
     )
+    .limit(burst)
 }
