@@ -36,20 +36,20 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// Bring the database to this version
     Migrate(Source),
-    /// Models: what is served, by whom, how healthy
+    /// Tell what is served, by whom, how healthy
     Models(models::Models),
     /// Print the OpenAPI description
     Openapi,
-    /// Organizations
+    /// Make and list organizations
     #[command(subcommand)]
     Organization(organization::Command),
-    /// Projects of organizations
+    /// Make and list projects of organizations
     #[command(subcommand)]
     Project(project::Command),
-    /// Members of organizations
+    /// Make and list members, with their roles
     #[command(subcommand)]
     Member(member::Command),
-    /// Keys of projects and members
+    /// Make, list and revoke keys of projects and members
     #[command(subcommand)]
     Key(key::Command),
 }
@@ -60,7 +60,7 @@ pub struct Source {
     /// Configuration file. Default: $GUICHET_CONFIG, ./guichet.yaml, then the embedded one
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Data folder, over the configuration's
+    /// Data folder, instead of the configuration's
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }

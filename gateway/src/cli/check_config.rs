@@ -11,7 +11,11 @@ use crate::config::{self, DataClass, Origin};
 #[derive(Args)]
 pub struct CheckConfig {
     /// File to check. Default: the one `serve` would take
+    #[arg(conflicts_with = "config")]
     file: Option<PathBuf>,
+    /// The same, as the other commands name it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Tell the problems as JSON
     #[arg(long)]
     json: bool,
@@ -19,7 +23,7 @@ pub struct CheckConfig {
 
 impl CheckConfig {
     pub fn run(&self, out: &mut impl Write) -> Outcome {
-        let origin = Origin::find(self.file.as_deref());
+        let origin = Origin::find(self.file.as_deref().or(self.config.as_deref()));
         match config::load(&origin) {
             Ok(config) => {
                 if self.json {

@@ -36,9 +36,9 @@ const PATIENCE: Duration = Duration::from_millis(800);
 #[derive(Args)]
 pub struct Init {
     /// File to write
-    #[arg(long, default_value = "guichet.yaml")]
+    #[arg(long, value_name = "FILE", default_value = "guichet.yaml")]
     output: PathBuf,
-    /// Look at these ports too
+    /// Look at this port too; may be given several times
     #[arg(long = "port", value_name = "PORT")]
     ports: Vec<u16>,
     /// Replace the file if it is there

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use serde_json::json;
 
 use super::{Failure, Outcome, Source, member, project};
@@ -14,18 +14,19 @@ use crate::store::{Actor, Page, now};
 #[derive(Subcommand)]
 pub enum Command {
     /// Make a key of a project (calls models) or of a member (administers). It is shown once
+    #[command(group = ArgGroup::new("holder").required(true).args(["project", "member"]))]
     Create {
         /// Name or id of the project
-        #[arg(long, requires = "organization", conflicts_with = "member", required_unless_present = "member")]
+        #[arg(long, requires = "organization")]
         project: Option<String>,
         /// Name or id of the project's organization
         #[arg(long)]
         organization: Option<String>,
-        /// Address of the member
+        /// Email address of the member
         #[arg(long)]
         member: Option<String>,
         /// What it is for
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         name: String,
         /// Time it is valid for: 90d, 12h. Absent: until it is revoked
         #[arg(long, value_name = "TIME")]
@@ -49,6 +50,7 @@ pub enum Command {
     },
     /// Revoke a key, by its public part or its number
     Revoke {
+        /// Public part or number, as `guichet key list` shows them
         id: String,
         #[command(flatten)]
         source: Source,

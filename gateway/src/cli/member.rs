@@ -12,8 +12,9 @@ use crate::store::{Actor, Database, Page};
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a member, with a role
+    /// Make a member, and give them a role
     Create {
+        /// The person's email address
         email: String,
         /// The person's name
         #[arg(long)]

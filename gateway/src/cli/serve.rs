@@ -15,7 +15,7 @@ use crate::{Running, start, telemetry};
 pub struct Serve {
     #[command(flatten)]
     source: Source,
-    /// Address and port, over the configuration's
+    /// Address and port to serve, instead of the configuration's
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 }

@@ -88,25 +88,28 @@ fn a_file_that_is_no_yaml_or_not_there_says_so() {
     assert!(told.code == Some(1) && told.err.contains("other.yaml") && told.err.contains("--config"), "{}", told.err);
 }
 
-/// Whatever is put in place of a value, the answer is a list of problems, never a crash, and never silence when the value
-/// cannot be right.
+/// Whatever is put in place of a value, the answer is a configuration or its problems, never a crash; and never silence
+/// when no setting takes such a value.
 #[test]
 fn any_value_anywhere_is_answered_calmly() {
+    const NOWHERE: &str = "{a: {b: [1]}}";
     let file = std::fs::read_to_string(crate::root().join("deploy/config/embedded.yaml")).expect("the example");
     let sane: Vec<&str> = file.lines().collect();
     for (index, line) in sane.iter().enumerate() {
         let Some((key, _)) = line.split_once(": ").filter(|(key, _)| !key.trim_start().starts_with('#')) else {
             continue;
         };
-        for odd in
-            ["[]", "{}", "-1", "~", "'\u{0}'", "99999999999999999999999", "\"é'; DROP TABLE keys;--\"", "{a: {b: [1]}}"]
+        for odd in ["[]", "{}", "-1", "~", "'\u{0}'", "99999999999999999999999", "\"é'; DROP TABLE keys;--\"", NOWHERE]
         {
             let mut lines = sane.clone();
             let changed = format!("{key}: {odd}");
             lines[index] = &changed;
-            if let Err(problems) = from_text(&Origin::Embedded, &lines.join("\n"), Vec::new()) {
-                assert!(!problems.is_empty(), "{changed}");
-                assert!(problems.iter().all(|problem| !problem.message.contains('\u{0}')), "{changed}: {problems:?}");
+            match from_text(&Origin::Embedded, &lines.join("\n"), Vec::new()) {
+                Ok(_) => assert_ne!(odd, NOWHERE, "{changed}"),
+                Err(problems) => {
+                    assert!(!problems.is_empty(), "{changed}");
+                    assert!(problems.iter().all(|p| !p.message.contains('\u{0}')), "{changed}: {problems:?}");
+                }
             }
         }
     }
@@ -130,6 +133,8 @@ fn the_environment_wins_over_the_file() {
     assert!(other.code == Some(1) && other.err.contains("absent.yaml"), "{other:?}");
     let named =
         said(command(folder.path()).args(["check-config", "guichet.yaml"]).env("GUICHET_CONFIG", "absent.yaml"));
+    assert_eq!(named.code, Some(0), "{named:?}");
+    let named = said(command(folder.path()).args(["check-config", "--config", "guichet.yaml"]));
     assert_eq!(named.code, Some(0), "{named:?}");
 }
 
