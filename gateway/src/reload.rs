@@ -87,15 +87,17 @@ fn take(app: &App, mut config: Config) -> Result<(), Vec<String>> {
         config.records.clone_from(&before.records);
     }
     let listening = |config: &Config| {
-        (
-            config.server.listen,
-            config.server.metrics_listen,
-            config.server.worker_threads,
-            config.server.max_connections,
-        )
+        let server = &config.server;
+        let sizes = (server.worker_threads, server.max_connections, server.header_timeout, server.drain);
+        (server.listen, server.metrics_listen, sizes)
     };
     if listening(&before) != listening(&config) {
-        tracing::warn!("the addresses, threads and connections of `server` take effect at the next start");
+        tracing::warn!(
+            "the addresses, threads, connections, `header_timeout` and `drain` of `server` take effect at the next start"
+        );
+    }
+    if (before.log.format, &before.log.level) != (config.log.format, &config.log.level) {
+        tracing::warn!("`format` and `level` of `log` take effect at the next start");
     }
     app.fleet.reload(&config)?;
     app.gates.reload(&config.gates);

@@ -2,6 +2,8 @@
 //! accounts ([`accounts`]), what is served ([`served`]), its own words ([`words`]), and the commands of the documentation,
 //! run as they are written ([`docs`]).
 
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+
 mod accounts;
 mod docs;
 mod init;

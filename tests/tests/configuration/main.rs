@@ -1,6 +1,8 @@
 //! Part 2, the configuration: examples that load and a reference that cannot lag behind ([`examples`]), problems told at
 //! once ([`problems`]), a new file without dropping a request ([`reload`]), and an orderly end ([`drain`]).
 
+#![expect(clippy::expect_used, reason = "in tests, a panic is how a failure is told")]
+
 mod drain;
 mod examples;
 mod problems;

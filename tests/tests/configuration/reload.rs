@@ -104,7 +104,10 @@ async fn no_request_is_dropped_by_a_reload() {
             assert_eq!(status, 200, "round {round}: {answer}");
         }
     }
-    gateway.until_metric(TAKEN, |count| count >= 10.0).await;
+    // Signals that come together are one; the last file is the one that stays.
+    let capacity = "guichet_deployment_capacity{gen_ai_request_model=\"first\",guichet_deployment=\"first-d\"}";
+    gateway.until_metric(capacity, |count| count == 19.0).await;
+    gateway.until_metric(TAKEN, |count| count >= 2.0).await;
     assert_eq!(gateway.metric(REFUSED).await, None);
     assert_eq!(engine.posts(), 200);
 }
@@ -115,12 +118,16 @@ async fn what_needs_a_restart_says_so() {
     let engine = FakeEngine::start().await;
     let gateway = Process::start(Backend::Sqlite, &one_model(&engine, "first")).await;
     let key = gateway.key("A", "internal").await;
-    let more =
-        format!("server: {{listen: '127.0.0.1:1'}}\nrecords: {{spool: 32MiB}}\n{}", one_model(&engine, "second"));
+    let more = format!(
+        "server: {{listen: '127.0.0.1:0', drain: 1m}}\nrecords: {{spool: 32MiB}}\nlog: {{level: debug}}\n{}",
+        one_model(&engine, "second")
+    );
     gateway.write_configuration(&more);
     gateway.signal("HUP");
     gateway.until_metric(TAKEN, |count| count >= 1.0).await;
-    until_log(&gateway, "take effect at the next start").await;
+    for what in ["`drain` of `server` take", "`database` and `records` take", "`level` of `log` take"] {
+        until_log(&gateway, &format!("{what} effect at the next start")).await;
+    }
     assert_eq!(ids(&gateway, &key.secret).await, ["second"], "the rest is taken");
     gateway.records(0).await;
 }

@@ -3,6 +3,8 @@
 //! nothing of each other ([`isolation`]), the trail of changes ([`trail`]), nothing secret said ([`silence`]). On both
 //! databases.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+
 mod closed;
 mod first;
 mod floods;
