@@ -2,6 +2,12 @@
 //! one test each; the crate `opengatellm`, Albert API's client for Rust, is called here. `tests/clients/install.sh` must
 //! have run.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a failure is told by a panic, and what a client said by its lines"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

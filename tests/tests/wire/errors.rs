@@ -176,7 +176,7 @@ async fn an_unsupported_value_is_400() {
 #[tokio::test]
 async fn every_wrong_key_is_the_same_401() {
     let wire = Wire::of(&["fake/plain"]).await;
-    let form = json!({"project_id": wire.key.project_id, "expires_in": "1ms"});
+    let form = json!({"project_id": wire.key.project_id, "expires_in": "300ms"});
     let (status, expired) = wire.app.post("/v1/admin/keys", &wire.app.admin_key, &form).await;
     assert_eq!(status, 201, "{expired}");
     let form = json!({"project_id": wire.key.project_id});
@@ -184,6 +184,12 @@ async fn every_wrong_key_is_the_same_401() {
     let id = revoked["id"].as_str().expect("an id");
     assert_eq!(wire.app.delete(&format!("/v1/admin/keys/{id}"), &wire.app.admin_key).await.0, 204);
     let bearer = |key: &Value| format!("Bearer {}", key["key"].as_str().expect("a key"));
+    let text = expired["key"].as_str().expect("a key");
+    let started = std::time::Instant::now();
+    while wire.app.get("/v1/models", text).await.0 == 200 {
+        assert!(started.elapsed() < tests::app::PATIENCE, "it expires");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     let mut flipped = wire.key.secret.clone();
     flipped.replace_range(30..31, if &flipped[30..31] == "a" { "b" } else { "a" });
     let mut words = Vec::new();

@@ -1,6 +1,8 @@
 //! Parts 6 and 7, the API and its prompts, as clients meet them: real HTTP, and what the engine received of it.
 //! [`docs/wire.md`](../../../docs/wire.md) says what clients send and expect, and names the test of each line.
 
+#![expect(clippy::expect_used, reason = "in tests, a panic is how a failure is told")]
+
 mod answers;
 mod completions;
 mod documentation;
