@@ -16,6 +16,17 @@ async fn from(app: &TestApp, address: &str, key: &str) -> Response {
     request.send().await.expect("an answer")
 }
 
+/// The refusal of an address that is set aside. Each second lets one more failure in.
+async fn set_aside(app: &TestApp, address: &str) -> Response {
+    for _ in 0..3 {
+        let response = from(app, address, "sk-wrong").await;
+        if response.status() == 429 {
+            return response;
+        }
+    }
+    panic!("{address} is not set aside");
+}
+
 async fn a_flood_of_wrong_keys_is_stopped_at_its_address(backend: Backend) {
     let more = format!("server: {{listen: '127.0.0.1:0', trusted_proxies: [127.0.0.1]}}\n{GATE}");
     let app = TestApp::on(backend, &more).await;
@@ -32,7 +43,7 @@ async fn a_flood_of_wrong_keys_is_stopped_at_its_address(backend: Backend) {
     assert_eq!(statuses[..5], [401; 5], "{statuses:?}");
     let stopped = statuses.iter().filter(|status| **status == 429).count();
     assert!(stopped >= 30, "{statuses:?}");
-    let refused = from(&app, flood, "sk-wrong").await;
+    let refused = set_aside(&app, flood).await;
     assert!(
         refused.headers().contains_key("retry-after") && refused.headers().contains_key("retry-after-ms"),
         "{refused:?}"
@@ -43,7 +54,7 @@ async fn a_flood_of_wrong_keys_is_stopped_at_its_address(backend: Backend) {
     // A key in use goes on, even there; other addresses notice nothing, and what a proxy appended is what counts.
     assert_eq!(from(&app, flood, &mine.secret).await.status(), 200);
     assert_eq!(from(&app, "203.0.113.8", "sk-wrong").await.status(), 401);
-    assert_eq!(from(&app, "203.0.113.9, 203.0.113.7, 127.0.0.1", "sk-wrong").await.status(), 429);
+    set_aside(&app, "203.0.113.9, 203.0.113.7, 127.0.0.1").await;
     let counted = app.metric("guichet_authentication_failures_total").await.expect("a count");
     assert!(counted >= 40.0, "{counted}");
 
