@@ -3,6 +3,7 @@
 
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 PORT ?= 9400
+SECONDS ?= 30
 # Further options of `guichet-bench run`, such as BENCH="--rounds 5 --idle 0".
 BENCH ?=
 
@@ -34,6 +35,9 @@ audit: ## licences, sources and banned crates (installs cargo-deny once)
 
 docs: ## write the pages that are made from the source
 	GUICHET_UPDATE=1 cargo test --locked -p tests --test configuration the_reference
+
+fuzz: ## look for what breaks the pure functions, SECONDS each (nightly; installs cargo-fuzz once)
+	@tests/fuzz/run.sh $(SECONDS)
 
 bench: $(RELEASE)/guichet $(RELEASE)/guichet-bench ## beside nginx, in front of the same mock engine (needs nginx)
 	$(RELEASE)/guichet-bench run $(BENCH)
