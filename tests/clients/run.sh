@@ -12,7 +12,9 @@ all="openai-1 openai-2 openai-3 litellm langchain pydantic-ai mistral node-opena
 # Whatever proxy or provider this machine is set up for, the clients talk to the given address only.
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY OPENAI_API_KEY OPENAI_BASE_URL OPENAI_ORG_ID \
     OPENAI_PROJECT_ID MISTRAL_API_KEY LANGSMITH_TRACING LANGCHAIN_TRACING_V2 2>/dev/null || true
-export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONPATH="$here/python"
+# Compiled once, beside the installed clients: importing litellm from source takes most of a minute.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX="$cache/pycache" PYTHONUNBUFFERED=1 PYTHONPATH="$here/python"
 export TIKTOKEN_CACHE_DIR="$cache/tiktoken" LITELLM_LOCAL_MODEL_COST_MAP=True
 
 py() { "$cache/$1/bin/python" "$here/python/$2_client.py"; }

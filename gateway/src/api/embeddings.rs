@@ -70,8 +70,11 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
         if format == Format::Base64 && !deployment.quirks.base64 {
             edits.set("encoding_format", &b"\"float\""[..]);
         }
-        // Equal to the model's own: engines that do not know the field need not see it.
-        edits.remove("dimensions");
+        // Equal to the model's own: engines that do not know the field need not see it. Where the configuration does not say
+        // how many there are, the engine is the judge.
+        if model.dimensions.is_some() {
+            edits.remove("dimensions");
+        }
         Ok(edits.finish(body.clone()))
     };
     let estimate = Estimate { input: visit.turn.input_estimate(), ..Estimate::default() };

@@ -14,7 +14,9 @@ async fn wire() -> Wire {
         let line = |id: &str, kind: &str, name: &str| {
             format!("  - {{id: {id}, type: embeddings, dimensions: 8, deployments: [{{name: {id}-d, url: '{url}', engine: {kind}, engine_model: {name}, hosting: state}}]}}\n")
         };
-        line("native", "vllm", "fake/embeddings") + &line("converted", "ollama", "fake/embeddings-floats")
+        line("native", "vllm", "fake/embeddings")
+            + &line("unsaid", "vllm", "fake/embeddings").replacen("dimensions: 8, ", "", 1)
+            + &line("converted", "ollama", "fake/embeddings-floats")
     })
     .await
 }
@@ -106,6 +108,9 @@ async fn dimensions_are_the_models_own_or_refused() {
         wire.post("/v1/embeddings", &json!({"model": "native", "input": "eau", "encoding_format": "int8"})).await;
     assert_eq!((status, &refused["error"]["code"]), (400, &json!("unsupported_value")), "{refused}");
     assert_eq!(wire.engine.posts(), 2);
+    // Where the configuration does not say, the engine judges.
+    embed(&wire, &json!({"model": "unsaid", "input": "eau", "dimensions": 256})).await;
+    assert_eq!(wire.engine.last().json()["dimensions"], 256);
 }
 
 /// The list, its public model, its usage (counted or estimated).
