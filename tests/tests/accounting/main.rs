@@ -1,9 +1,10 @@
 //! Part 8, accounting that loses nothing: one record for each request, however it ends ([`ends`]), with the database
-//! away ([`outage`]), and after `kill -9` ([`crash`]). On both databases.
+//! away ([`outage`]), after `kill -9` ([`crash`]), and read by the commands of its page ([`reading`]). On both databases.
 
 mod crash;
 mod ends;
 mod outage;
+mod reading;
 
 use serde_json::Value;
 use tests::{FakeEngine, model};
