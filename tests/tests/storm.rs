@@ -1,6 +1,8 @@
 //! Five hundred streams at once, a third of whose clients hang up at random: every request has its record, every engine
 //! call that nobody wants ends, and the process is afterwards what it was before.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -46,7 +46,9 @@ async fn a_success_is_recorded_whole(backend: Backend) {
         .await
         .expect("an answer");
     let id = response.headers()["x-request-id"].to_str().expect("an id").to_owned();
+    let place = "state_operated=true; country=FR; jurisdiction=FR; qualification=none; zone=\"paris\"";
     let hosting = response.headers()["x-guichet-hosting"].to_str().expect("a hosting").to_owned();
+    assert_eq!(hosting, format!("operator=%\"Minist%c3%a8re\"; {place}"));
     let (status, answer) = read(response).await;
     assert_eq!(status, 200, "{answer}");
 
@@ -92,7 +94,7 @@ async fn a_success_is_recorded_whole(backend: Backend) {
             json!("guichet-small"),
             json!("petit"),
             json!("salle-1"),
-            json!(hosting),
+            json!(format!("operator=\"Ministère\"; {place}")),
             json!("internal"),
             answer["usage"]["prompt_tokens"].clone(),
             json!(3),

@@ -1,6 +1,8 @@
 //! Part 8, accounting that loses nothing: one record for each request, however it ends ([`ends`]), with the database
 //! away ([`outage`]), after `kill -9` ([`crash`]), and read by the commands of its page ([`reading`]). On both databases.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+
 mod crash;
 mod ends;
 mod outage;

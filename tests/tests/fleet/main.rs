@@ -2,6 +2,8 @@
 //! ([`failover`]), timeouts and connections ([`connections`]), reloads ([`reload`]) and what each engine is sent
 //! ([`quirks`]).
 
+#![expect(clippy::expect_used, reason = "in tests, a panic is how a failure is told")]
+
 mod choice;
 mod connections;
 mod failover;

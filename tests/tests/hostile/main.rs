@@ -2,6 +2,8 @@
 //! Bodies ([`bodies`]), heads and sockets ([`sockets`]), keys ([`keys`]), engines ([`engines`]) and their streams
 //! ([`streams`]).
 
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+
 mod bodies;
 mod engines;
 mod keys;

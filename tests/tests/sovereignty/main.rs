@@ -1,6 +1,8 @@
 //! Part 5, sovereignty by construction: the rules ([`rules`]), that nothing leads round them ([`bypass`]), and whom the
 //! process speaks to ([`outgoing`]).
 
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+
 mod bypass;
 mod outgoing;
 mod rules;

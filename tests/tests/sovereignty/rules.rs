@@ -83,13 +83,16 @@ async fn the_default_rules_hold_class_by_class_and_hosting_by_hosting(backend: B
         let record = records.iter().find(|record| record["id"] == **id).expect("a record");
         assert_eq!(record["data_class"], *class, "{record:#}");
         assert_eq!(record["status"], *status, "{record:#}");
-        assert_eq!(record["hosting"], told.clone().map_or(Value::Null, Value::from), "{record:#}");
+        let kept = told.as_ref().map(|header| {
+            header.replace("%\"Minist%c3%a8re\"", "\"Ministère\"").replace("%\"Op%c3%a9rateur\"", "\"Opérateur\"")
+        });
+        assert_eq!(record["hosting"], kept.map_or(Value::Null, Value::from), "{record:#}");
         let deployment = told.as_ref().map_or(Value::Null, |_| json!(format!("d-{hosting}")));
         assert_eq!(record["deployment"], deployment, "{record:#}");
     }
     let state = said.iter().find(|(_, _, hosting, status, _)| *hosting == "state" && *status == 200).expect("one");
-    let label =
-        "operator=\"Minist?re\"; state_operated=true; country=FR; jurisdiction=FR; qualification=none; zone=\"paris\"";
+    let label = "operator=%\"Minist%c3%a8re\"; state_operated=true; country=FR; jurisdiction=FR; qualification=none; \
+                 zone=\"paris\"";
     assert_eq!(state.4.as_deref(), Some(label));
 }
 
