@@ -89,28 +89,50 @@ pub struct Hosting {
     pub zone: String,
 }
 
-impl fmt::Display for Hosting {
-    /// The value of `x-guichet-hosting`: `operator="DINUM"; state_operated=true; country=FR; …` in ASCII.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |text: &str| -> String {
-            text.chars()
-                .map(|c| if (c.is_ascii_graphic() || c == ' ') && c != '"' && c != '\\' { c } else { '?' })
-                .collect()
-        };
+impl Hosting {
+    /// The value of `x-guichet-hosting`: as it is displayed, in ASCII. A text that is not ASCII is a display string of
+    /// RFC 9651, section 3.3.8: `operator=%"Minist%c3%a8re"`.
+    pub fn header(&self) -> String {
+        self.written(|text| {
+            if text.is_ascii() {
+                return format!("\"{text}\"");
+            }
+            let mut coded = String::from("%\"");
+            for byte in text.bytes() {
+                if (byte.is_ascii_graphic() || byte == b' ') && byte != b'%' {
+                    coded.push(char::from(byte));
+                } else {
+                    coded.push_str(&format!("%{byte:02x}"));
+                }
+            }
+            coded + "\""
+        })
+    }
+
+    fn written(&self, quoted: impl Fn(&str) -> String) -> String {
+        // What could end a quoted text early has no place in a name.
+        let plain =
+            |text: &str| text.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect::<String>();
         let qualification = match self.qualification {
             Qualification::Secnumcloud => "secnumcloud",
             Qualification::Hds => "hds",
             Qualification::None => "none",
         };
-        write!(
-            f,
-            "operator=\"{}\"; state_operated={}; country={}; jurisdiction={}; qualification={qualification}; zone=\"{}\"",
-            plain(&self.operator),
+        format!(
+            "operator={}; state_operated={}; country={}; jurisdiction={}; qualification={qualification}; zone={}",
+            quoted(&plain(&self.operator)),
             self.state_operated,
             self.country.as_str(),
             self.jurisdiction.as_str(),
-            plain(&self.zone),
+            quoted(&plain(&self.zone)),
         )
+    }
+}
+
+impl fmt::Display for Hosting {
+    /// As records keep it: `operator="DINUM"; state_operated=true; country=FR; …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written(|text| format!("\"{text}\"")))
     }
 }
 
@@ -211,6 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn a_header_is_ascii_and_a_record_says_names_as_they_are() {
+        let label = hosting("FR", "FR", true, Qualification::None);
+        let rest = "; state_operated=true; country=FR; jurisdiction=FR; qualification=none; zone=\"z\"";
+        assert_eq!(label.to_string(), format!("operator=\"Opérateur\"{rest}"));
+        assert_eq!(label.header(), format!("operator=%\"Op%c3%a9rateur\"{rest}"));
+        let sly = Hosting { operator: "A\"; country=XX; \r\nx=\"".into(), ..label };
+        assert_eq!(sly.header(), format!("operator=\"A; country=XX; x=\"{rest}"));
+    }
+
+    #[test]
     fn default_rules_hold_each_class_where_it_belongs() {
         use Qualification as Q;
         // (hosting, public, internal, sensitive)
@@ -230,14 +262,5 @@ mod tests {
                 assert_eq!(rules[&class].allows(&host), expected, "{class:?} on {host}");
             }
         }
-    }
-
-    #[test]
-    fn the_header_is_ascii() {
-        let text = hosting("FR", "FR", true, Qualification::None).to_string();
-        assert!(
-            text.is_ascii() && text.starts_with("operator=\"Op?rateur\"; state_operated=true; country=FR"),
-            "{text}"
-        );
     }
 }

@@ -103,7 +103,7 @@ impl Deployment {
             engine_model_json: serde_json::Value::from(said.engine_model.as_deref().unwrap_or(id)).to_string(),
             engine_model: said.engine_model.clone().unwrap_or_else(|| id.to_owned()),
             capacity: said.capacity,
-            hosting_header: HeaderValue::try_from(hosting_text.as_str())
+            hosting_header: HeaderValue::try_from(hosting.header())
                 .map_err(|_| format!("deployment {}: its hosting cannot be a header", said.name))?,
             hosting_text: Arc::from(hosting_text),
             hosting,
