@@ -1,5 +1,6 @@
 //! Docs' own calls, and what the demo shows, against real engines: llama.cpp with a small open model, and a real
 //! embedder. `make test` starts them and says where they are; without them these tests fail.
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
 
 use serde_json::{Value, json};
 use tests::{Key, TestApp};
