@@ -79,7 +79,7 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
         Pseudonyms::open(&store).await.map_err(|error| told("the keys of pseudonyms cannot be read", &error))?;
     let prompts = crate::app::prompts(&config)
         .map_err(|problems| StartError(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-    let fleet = Fleet::new(&config).map_err(|problems| StartError(problems.join("\n")))?;
+    let fleet = Fleet::new(&config, telemetry.clone()).map_err(|problems| StartError(problems.join("\n")))?;
     let app = Arc::new(App {
         identity: Directory::new(store.clone(), &config),
         gates: Gates::new(&config.gates),

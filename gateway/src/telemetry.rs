@@ -93,6 +93,31 @@ pub struct ResultLabel {
     pub result: &'static str,
 }
 
+/// Label of what belongs to a model's line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct QueueLabels {
+    model: Arc<str>,
+    token_type: Option<&'static str>,
+}
+
+impl EncodeLabelSet for QueueLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder) -> Result<(), std::fmt::Error> {
+        use prometheus_client::encoding::EncodeLabel;
+        ("gen_ai_request_model", &*self.model).encode(encoder.encode_label())?;
+        if let Some(kind) = self.token_type {
+            ("gen_ai_token_type", kind).encode(encoder.encode_label())?;
+        }
+        Ok(())
+    }
+}
+
+/// What one model's line tells of itself.
+pub struct QueueMetrics {
+    pub waits: Histogram,
+    pub input: Counter,
+    pub output: Counter,
+}
+
 type Histograms = Family<ModelLabels, Histogram, fn() -> Histogram>;
 
 fn seconds() -> Histogram {
@@ -113,6 +138,8 @@ pub struct Telemetry {
     pub unrecorded: Counter,
     pub open_connections: Gauge<i64, std::sync::atomic::AtomicI64>,
     pub energy: Counter<f64, AtomicU64>,
+    queue_waits: Family<QueueLabels, Histogram, fn() -> Histogram>,
+    queue_served: Family<QueueLabels, Counter>,
 }
 
 /// What one finished request adds.
@@ -153,6 +180,10 @@ impl Telemetry {
         registry.register("guichet_open_connections", "Client connections open", open_connections.clone());
         let energy = Counter::<f64, AtomicU64>::default();
         registry.register("guichet_energy_watt_hours", "Energy of the answers, estimated", energy.clone());
+        let queue_waits: Family<QueueLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(seconds);
+        registry.register("guichet_queue_wait_seconds", "Time in line, 0 for who passes at once", queue_waits.clone());
+        let queue_served = Family::<QueueLabels, Counter>::default();
+        registry.register("guichet_queue_served_tokens", "Tokens that the fair order counted", queue_served.clone());
         Telemetry {
             registry,
             requests: telemetry_requests,
@@ -165,6 +196,18 @@ impl Telemetry {
             unrecorded,
             open_connections,
             energy,
+            queue_waits,
+            queue_served,
+        }
+    }
+
+    /// The metrics of one model's line.
+    pub fn queue(&self, model: &str) -> QueueMetrics {
+        let labels = |token_type| QueueLabels { model: Arc::from(model), token_type };
+        QueueMetrics {
+            waits: self.queue_waits.get_or_create_owned(&labels(None)),
+            input: self.queue_served.get_or_create_owned(&labels(Some("input"))),
+            output: self.queue_served.get_or_create_owned(&labels(Some("output"))),
         }
     }
 

@@ -122,9 +122,10 @@ pub async fn generate(
         }),
         bounds: Bounds { total: answer_limit.0, ..Bounds::default() },
     };
+    let tenant = visit.tenant(head)?;
     let headers = visit.engine_headers();
     let Visit { app, caller, turn, .. } = visit;
-    let job = caller.job(model, call, head.stream(), &headers, build);
+    let job = caller.job(model, (tenant, input), call, head.stream(), &headers, build);
     let reply = app
         .fleet
         .send(&job, &mut turn.trail, |served, deployment, bytes| {
@@ -132,7 +133,8 @@ pub async fn generate(
         })
         .await;
     match reply? {
-        Reply::Whole(slot, (bytes, observed)) => {
+        Reply::Whole(mut slot, (bytes, observed)) => {
+            slot.settle(&observed.usage_or(&Estimate { input, bytes_per_token: BYTES_PER_TOKEN }).0);
             let response = json_response(bytes, &slot.model, &slot.deployment);
             relay::whole(turn.hand_over(), observed, input);
             Ok(response)
@@ -188,6 +190,9 @@ pub fn shared_edits<'e>(edits: &mut Edits<'_, '_, 'e>, head: &Head<'_>, deployme
             _ => std::borrow::Cow::Borrowed(br#"{"include_usage":true}"#.as_slice()),
         };
         edits.set("stream_options", options);
+    }
+    if !deployment.quirks.service_tier {
+        edits.remove("service_tier");
     }
     if !deployment.quirks.stream_options {
         edits.remove("stream_options");

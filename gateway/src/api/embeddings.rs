@@ -72,13 +72,17 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
         }
         // Equal to the model's own: engines that do not know the field need not see it.
         edits.remove("dimensions");
+        if !deployment.quirks.service_tier {
+            edits.remove("service_tier");
+        }
         Ok(edits.finish(body.clone()))
     };
     let estimate = Estimate { input: visit.turn.input_estimate(), ..Estimate::default() };
+    let tenant = visit.tenant(head)?;
     let headers = visit.engine_headers();
     let Visit { app, caller, turn, .. } = visit;
     let id = caller.id.0.clone();
-    let job = caller.job(&model, Call::Embeddings, false, &headers, &build);
+    let job = caller.job(&model, (tenant, estimate.input), Call::Embeddings, false, &headers, &build);
     let reply = app
         .fleet
         .send(&job, &mut turn.trail, |served, _, bytes| {
@@ -94,9 +98,10 @@ pub fn finish(
     reply: Reply<(Bytes, Option<crate::openai::Usage>)>,
     estimate: &Estimate,
 ) -> ApiResult<Response> {
-    let Reply::Whole(slot, (bytes, usage)) = reply else {
+    let Reply::Whole(mut slot, (bytes, usage)) = reply else {
         return Err(ApiError::internal("a stream where none was asked"));
     };
+    slot.settle(&usage.unwrap_or(estimate.usage(0)));
     let response = json_response(bytes, &slot.model, &slot.deployment);
     turn.hand_over().succeed(End { status: 200, usage, estimate: estimate.usage(0), ..End::default() });
     Ok(response)

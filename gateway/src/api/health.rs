@@ -64,6 +64,8 @@ pub struct ModelHealth {
     id: String,
     /// `green`: answers; `yellow`: some engine fails or is set aside; `orange`: comes back; `red`: no engine.
     status: &'static str,
+    /// Requests that wait for one of its engines.
+    waiting: usize,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -77,8 +79,14 @@ pub struct ModelHealthList {
     responses((status = 200, body = ModelHealthList)))]
 async fn models(State(app): State<AppState>, who: Principal) -> Json<ModelHealthList> {
     let models = app.fleet.visible(who.organization_name());
-    let data =
-        models.iter().map(|model| ModelHealth { id: model.id.to_string(), status: colour(model).as_str() }).collect();
+    let data = models
+        .iter()
+        .map(|model| ModelHealth {
+            id: model.id.to_string(),
+            status: colour(model).as_str(),
+            waiting: model.held.queue.waiting(),
+        })
+        .collect();
     Json(ModelHealthList { object: "list", data })
 }
 

@@ -58,10 +58,11 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
         }
     };
     let estimate = Estimate { input: visit.turn.input_estimate(), ..Estimate::default() };
+    let tenant = visit.tenant(head)?;
     let headers = visit.engine_headers();
     let Visit { app, caller, turn, .. } = visit;
     let id = caller.id.0.clone();
-    let job = caller.job(&model, Call::Rerank, false, &headers, &build);
+    let job = caller.job(&model, (tenant, estimate.input), Call::Rerank, false, &headers, &build);
     let reply = app
         .fleet
         .send(&job, &mut turn.trail, |served, _, bytes| {

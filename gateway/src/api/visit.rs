@@ -14,8 +14,8 @@ use super::body;
 use crate::app::{App, AppState};
 use crate::config::model::ModelType;
 use crate::config::server::Language;
-use crate::error::{ApiError, ApiResult};
-use crate::fleet::{Call, Deployment, Job, Model};
+use crate::error::{ApiError, ApiResult, short};
+use crate::fleet::{Call, Deployment, Job, Model, Tenant, Tier};
 use crate::layers::{self, REQUEST_ID, RequestId};
 use crate::openai::Head;
 use crate::policy::identity::Principal;
@@ -163,6 +163,24 @@ impl Visit {
         Ok(model)
     }
 
+    /// On whose behalf the engines work, and how urgently: OpenAI's `service_tier`.
+    pub fn tenant(&self, head: &Head<'_>) -> ApiResult<Tenant> {
+        let who = &self.caller.who;
+        let tier = match head.string("service_tier")?.as_deref() {
+            None | Some("auto" | "default") => Tier::Interactive,
+            Some("flex") => Tier::Flex,
+            Some("priority") => return Err(priority_denied()),
+            Some(other) => return Err(unknown_tier(other)),
+        };
+        Ok(Tenant {
+            organization: who.organization_id().unwrap_or(0),
+            project: who.project_id().unwrap_or(0),
+            weight: 1,
+            project_weight: 1,
+            tier,
+        })
+    }
+
     /// Refuses addresses that an engine would fetch.
     pub fn check_urls(&self, head: &Head<'_>) -> ApiResult<()> {
         let config = self.app.config.load();
@@ -178,18 +196,37 @@ impl Visit {
     }
 }
 
+fn priority_denied() -> ApiError {
+    ApiError::bad_request(
+        "« service_tier » vaut « priority », que le forfait de votre organisation ne prévoit pas.",
+        "“service_tier” is “priority”, which your organization’s plan does not allow.",
+    )
+    .param("service_tier")
+}
+
+fn unknown_tier(said: &str) -> ApiError {
+    let said = short(said);
+    ApiError::bad_request(
+        format!("« service_tier » ne peut valoir « {said} » : il faut auto, default, flex ou priority."),
+        format!("“service_tier” cannot be “{said}”: use auto, default, flex or priority."),
+    )
+    .param("service_tier")
+}
+
 impl Caller {
     /// A job for engines on behalf of this caller.
     pub fn job<'a>(
         &'a self,
         model: &'a std::sync::Arc<Model>,
+        (tenant, input): (Tenant, u64),
         call: Call,
         streamed: bool,
         headers: &'a HeaderMap,
         build: &'a (dyn Fn(&Deployment) -> ApiResult<Bytes> + Send + Sync),
     ) -> Job<'a> {
         let who = &self.who;
-        Job { model, organization: who.organization_name(), class: who.data_class(), call, streamed, headers, build }
+        let (organization, class) = (who.organization_name(), who.data_class());
+        Job { model, organization, class, tenant, input, call, streamed, headers, build }
     }
 }
 
