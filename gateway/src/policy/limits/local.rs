@@ -1,0 +1,111 @@
+//! The store in process: the ledger of each organization behind its own lock.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use super::calendar::Calendar;
+use super::clock::Clock;
+use super::ledger::{Ledger, Past};
+use super::rule::{Ask, Chain, Used};
+use super::ticket::{Bite, Home, Remaining, Standing, Ticket};
+use super::window::Moment;
+
+const SHARDS: usize = 64;
+
+type Shard = RwLock<HashMap<i64, Mutex<Ledger>>>;
+
+#[derive(Debug)]
+pub struct Local {
+    shards: Box<[Shard]>,
+    hasher: std::hash::RandomState,
+    /// When counting began: what is older comes from the usage records.
+    since: i64,
+    /// Organizations whose past is known, or was asked for.
+    known: Mutex<HashSet<i64>>,
+    next: AtomicU64,
+    home: Home,
+}
+
+impl Local {
+    pub(super) fn new(clock: &Clock, home: Home) -> Local {
+        Local {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            hasher: std::hash::RandomState::new(),
+            since: clock.now().wall,
+            known: Mutex::default(),
+            next: AtomicU64::new(1),
+            home,
+        }
+    }
+
+    pub(super) fn reserve(
+        &self,
+        clock: &Clock,
+        calendar: &Calendar,
+        chain: &Chain,
+        ask: Ask,
+    ) -> Result<(Ticket, Standing), Bite> {
+        let moment = moment(clock, calendar);
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let standing = self.with(chain.organization, |ledger| ledger.reserve(&moment, chain, ask, id))?;
+        Ok((Ticket { id, chain: chain.clone(), ask, at: moment.now.wall, home: self.home }, standing))
+    }
+
+    pub(super) fn settle(&self, clock: &Clock, calendar: &Calendar, ticket: &Ticket, used: Used) {
+        let moment = moment(clock, calendar);
+        self.with(ticket.chain.organization, |ledger| ledger.settle(&moment, ticket, used));
+    }
+
+    pub(super) fn release(&self, ticket: &Ticket) {
+        self.with(ticket.chain.organization, |ledger| ledger.release(ticket));
+    }
+
+    pub(super) fn read(&self, clock: &Clock, calendar: &Calendar, chain: &Chain) -> Vec<Remaining> {
+        let moment = moment(clock, calendar);
+        self.with(chain.organization, |ledger| ledger.read(&moment, chain.project, &chain.limits))
+    }
+
+    /// Whether an organization is met for the first time, so that its past has to be looked up.
+    pub(super) fn is_new(&self, organization: i64) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(organization)
+    }
+
+    /// Counts what was used before this store was made; only what is older than it, lest it count twice.
+    pub(super) fn preload(&self, clock: &Clock, calendar: &Calendar, organization: i64, past: &[Past]) {
+        let moment = moment(clock, calendar);
+        let older: Vec<Past> = past.iter().filter(|one| one.at < self.since).cloned().collect();
+        self.with(organization, |ledger| ledger.remember(&moment, &older));
+    }
+
+    /// Gives back the memory of what is at rest.
+    pub(super) fn tidy(&self, clock: &Clock, calendar: &Calendar) {
+        let moment = moment(clock, calendar);
+        for shard in &self.shards {
+            let mut ledgers = shard.write().unwrap_or_else(PoisonError::into_inner);
+            ledgers.retain(|_, ledger| !ledger.get_mut().unwrap_or_else(PoisonError::into_inner).tidy(&moment));
+            if ledgers.capacity() > 4 * ledgers.len() {
+                ledgers.shrink_to_fit();
+            }
+        }
+    }
+
+    fn with<T>(&self, organization: i64, act: impl FnOnce(&mut Ledger) -> T) -> T {
+        let shard = usize::try_from(self.hasher.hash_one(organization) % SHARDS as u64).unwrap_or_default();
+        let shard = &self.shards[shard];
+        {
+            let ledgers = shard.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(ledger) = ledgers.get(&organization) {
+                return act(&mut ledger.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+        let mut ledgers = shard.write().unwrap_or_else(PoisonError::into_inner);
+        act(ledgers.entry(organization).or_default().get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+pub(super) fn moment(clock: &Clock, calendar: &Calendar) -> Moment {
+    let now = clock.now();
+    Moment { now, periods: calendar.at(now.wall) }
+}
