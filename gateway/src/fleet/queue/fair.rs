@@ -186,7 +186,11 @@ impl<T> Fair<T> {
             found => found,
         };
         self.aging.remove(&ticket.number);
-        self.organizations.forget(ticket.ask.tenant.organization);
+        let Tenant { organization, project, .. } = ticket.ask.tenant;
+        if let Some(one) = self.organizations.get_mut(organization) {
+            one.projects.forget(project);
+        }
+        self.organizations.forget(organization);
         waiter.map(|waiter| waiter.what)
     }
 
@@ -285,9 +289,9 @@ impl<T> Fair<T> {
     /// A served request has given its slot back.
     pub fn ended(&mut self, account: Account) {
         if let Some(one) = self.organizations.get_mut(account.organization) {
-            one.projects.ended(account.project);
+            one.projects.ended(account.project, account.lane);
         }
-        self.organizations.ended(account.organization);
+        self.organizations.ended(account.organization, account.lane);
     }
 
     /// From now on, counts what other replicas must hear.
@@ -367,7 +371,6 @@ impl<T> Fair<T> {
         let class = ask.class as usize;
         if let Some(one) = self.organizations.get_mut(ask.tenant.organization) {
             one.projects.leaves(ask.tenant.project, tier, class);
-            one.projects.forget(ask.tenant.project);
         }
         self.organizations.leaves(ask.tenant.organization, tier, class);
     }
@@ -404,3 +407,6 @@ impl<T> Peer for Organization<T> {
         &mut self.share
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::fair::{CLASSES, Open};
 use super::tenant::{Lane, Tier};
 
 /// One token of weight 1, in a counter: fine enough that dividing by a weight loses nothing that matters.
-const TOKEN: u128 = 1 << 32;
+const TOKEN: i128 = 1 << 32;
 
 /// Tokens by which priority may be ahead of its share.
 pub const HEAD_START: u64 = 16_384;
@@ -17,7 +17,7 @@ pub const HEAD_START: u64 = 16_384;
 /// What one of those who share was served, and what it waits for.
 #[derive(Clone, Debug)]
 pub(super) struct Share {
-    served: [u128; 2],
+    served: [i128; 2],
     weight: u32,
     /// When it last had a turn: among equals, the one who has waited longest since.
     turn: u64,
@@ -48,7 +48,7 @@ impl Share {
         Tier::ALL.iter().any(|tier| tier.lane() == lane && self.waiting[*tier as usize][class] > 0)
     }
 
-    pub fn served(&self, lane: Lane) -> u128 {
+    pub fn served(&self, lane: Lane) -> i128 {
         self.served[lane as usize]
     }
 
@@ -56,23 +56,23 @@ impl Share {
         self.weight
     }
 
-    fn tokens(&self, tokens: u64) -> u128 {
-        u128::from(tokens) * TOKEN / u128::from(self.weight)
+    fn tokens(&self, tokens: u64) -> i128 {
+        i128::from(tokens) * TOKEN / i128::from(self.weight)
     }
 
     /// Where it stands in the order of turns: the lowest is next.
-    fn standing(&self, lane: Lane, open: Open) -> u128 {
+    fn standing(&self, lane: Lane, open: Open) -> i128 {
         let ahead = match lane {
             Lane::Interactive if self.waits_for(Tier::Priority, open) => self.tokens(HEAD_START),
             _ => 0,
         };
-        self.served(lane).saturating_sub(ahead)
+        self.served(lane) - ahead
     }
 
     pub fn charge(&mut self, lane: Lane, tokens: i64) {
         let amount = self.tokens(tokens.unsigned_abs());
         let served = &mut self.served[lane as usize];
-        *served = if tokens < 0 { served.saturating_sub(amount) } else { served.saturating_add(amount) };
+        *served += if tokens < 0 { -amount } else { amount };
     }
 
     fn is_idle(&self) -> bool {
@@ -92,7 +92,7 @@ pub(super) struct Peers<P> {
     /// Those with somebody waiting: a turn looks at no other.
     active: Vec<i64>,
     /// The counter of the last turn open to a class: what a newcomer is lifted to when nobody waits.
-    floor: [[u128; CLASSES]; 2],
+    floor: [[i128; CLASSES]; 2],
     /// How many there may be before the idle are looked for.
     sweep_at: usize,
 }
@@ -125,7 +125,7 @@ impl<P: Peer> Peers<P> {
     pub fn joins(&mut self, id: i64, weight: u32, tier: Tier, class: usize) -> &mut P {
         let lane = tier.lane();
         let lift = match self.all.get(&id) {
-            Some(peer) if peer.share().waits_in(lane) => 0,
+            Some(peer) if peer.share().waits_in(lane) => peer.share().served(lane),
             _ => self
                 .active()
                 .filter(|(_, peer)| peer.share().waits_in_class(lane, class))
@@ -167,7 +167,7 @@ impl<P: Peer> Peers<P> {
         let waits = |share: &Share| Tier::ALL.iter().any(|tier| tier.lane() == lane && share.waits_for(*tier, open));
         self.active()
             .filter(|(_, peer)| waits(peer.share()))
-            .min_by_key(|(_, peer)| (peer.share().standing(lane, open), peer.share().turn))
+            .min_by_key(|(id, peer)| (peer.share().standing(lane, open), peer.share().turn, *id))
             .map(|(id, _)| id)
     }
 
@@ -181,16 +181,23 @@ impl<P: Peer> Peers<P> {
                 *floor = (*floor).max(standing);
             }
         }
-        share.served[lane as usize] = share.served[lane as usize].saturating_add(share.tokens(tokens));
+        share.served[lane as usize] += share.tokens(tokens);
         share.turn = turn;
         share.running += 1;
     }
 
-    /// A turn ends.
-    pub fn ended(&mut self, id: i64) {
+    /// A turn ends. What was served while nobody waited cost nobody anything: others are lifted to it.
+    pub fn ended(&mut self, id: i64, lane: Lane) {
+        let contested = self.active().any(|(_, peer)| peer.share().waits_in(lane));
         if let Some(peer) = self.all.get_mut(&id) {
             let share = peer.share_mut();
             share.running = share.running.saturating_sub(1);
+            if !contested {
+                let served = share.served(lane);
+                for floor in &mut self.floor[lane as usize] {
+                    *floor = (*floor).max(served);
+                }
+            }
         }
         self.forget(id);
     }
@@ -203,7 +210,12 @@ impl<P: Peer> Peers<P> {
     }
 }
 
-fn is_forgettable(share: &Share, floor: &[[u128; CLASSES]; 2]) -> bool {
+/// It would come back lifted to where it stands, whatever its class.
+fn is_forgettable(share: &Share, floor: &[[i128; CLASSES]; 2]) -> bool {
     share.is_idle()
-        && Lane::ALL.iter().all(|lane| floor[*lane as usize].iter().any(|floor| share.served(*lane) <= *floor))
+        && Lane::ALL.iter().all(|lane| {
+            let served = share.served(*lane);
+            let mut used = floor[*lane as usize].iter().filter(|floor| **floor > 0).peekable();
+            served <= 0 || used.peek().is_some() && used.all(|floor| served <= *floor)
+        })
 }
