@@ -13,10 +13,11 @@ impl Default for Lease {
 }
 
 impl Lease {
-    /// Of `count` replicas, this is the one of that rank, from 0.
-    pub fn set(&self, rank: u32, count: u32) {
+    /// Of `count` replicas, this is the one of that rank, from 0. True when that is new.
+    pub fn set(&self, rank: u32, count: u32) -> bool {
         let count = count.max(1);
-        self.0.store(u64::from(rank.min(count - 1)) << 32 | u64::from(count), Ordering::Relaxed);
+        let packed = u64::from(rank.min(count - 1)) << 32 | u64::from(count);
+        self.0.swap(packed, Ordering::Relaxed) != packed
     }
 
     pub fn replicas(&self) -> u32 {

@@ -5,6 +5,7 @@
 //! counted like the others.
 
 pub mod drain;
+pub mod exchange;
 pub mod fair;
 pub mod place;
 mod share;
@@ -129,6 +130,18 @@ impl Queue {
     pub fn adopt(&self, model: &Arc<Model>) {
         self.lock().model = Arc::downgrade(model);
         self.refresh(model);
+    }
+
+    /// Tokens served since the last call, for the other replicas.
+    pub fn news(&self) -> Vec<((i64, Lane), i64)> {
+        let mut line = self.lock();
+        line.fair.share_out();
+        line.fair.news()
+    }
+
+    /// Counts what another replica has served.
+    pub fn served_elsewhere(&self, organization: i64, lane: Lane, tokens: i64) {
+        self.lock().fair.served_elsewhere(organization, lane, tokens);
     }
 
     fn when(&self, line: &Line, tenant: &Tenant, settings: &Settings) -> Duration {
