@@ -35,6 +35,8 @@ pub struct Account {
     pub organization: i64,
     pub project: i64,
     pub lane: Lane,
+    /// What was counted when it began.
+    input: u64,
 }
 
 /// A place in the line.
@@ -289,9 +291,9 @@ impl<T> Fair<T> {
     /// A served request has given its slot back.
     pub fn ended(&mut self, account: Account) {
         if let Some(one) = self.organizations.get_mut(account.organization) {
-            one.projects.ended(account.project, account.lane);
+            one.projects.ended(account.project, account.lane, account.input);
         }
-        self.organizations.ended(account.organization, account.lane);
+        self.organizations.ended(account.organization, account.lane, account.input);
     }
 
     /// From now on, counts what other replicas must hear.
@@ -340,7 +342,7 @@ impl<T> Fair<T> {
         if let Some(one) = self.organizations.get_mut(organization) {
             one.projects.served(project, lane, open, ask.input, self.turn);
         }
-        let account = Account { organization, project, lane };
+        let account = Account { organization, project, lane, input: ask.input };
         self.tell(account, i64::try_from(ask.input).unwrap_or(i64::MAX));
         account
     }

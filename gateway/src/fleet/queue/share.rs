@@ -23,11 +23,13 @@ pub(super) struct Share {
     turn: u64,
     waiting: [[u32; CLASSES]; 3],
     running: u32,
+    /// Input of those running: an estimate until they end.
+    estimated: [u64; 2],
 }
 
 impl Default for Share {
     fn default() -> Share {
-        Share { served: [0; 2], weight: 1, turn: 0, waiting: [[0; CLASSES]; 3], running: 0 }
+        Share { served: [0; 2], weight: 1, turn: 0, waiting: [[0; CLASSES]; 3], running: 0, estimated: [0; 2] }
     }
 }
 
@@ -54,6 +56,11 @@ impl Share {
 
     pub fn weight(&self) -> u32 {
         self.weight
+    }
+
+    /// What it was served for sure. A newcomer lifted to an estimate would wait for the correction of it.
+    fn sure(&self, lane: Lane) -> i128 {
+        self.served(lane) - self.tokens(self.estimated[lane as usize])
     }
 
     fn tokens(&self, tokens: u64) -> i128 {
@@ -129,7 +136,7 @@ impl<P: Peer> Peers<P> {
             _ => self
                 .active()
                 .filter(|(_, peer)| peer.share().waits_in_class(lane, class))
-                .map(|(_, peer)| peer.share().served(lane))
+                .map(|(_, peer)| peer.share().sure(lane))
                 .min()
                 .unwrap_or(self.floor[lane as usize][class]),
         };
@@ -175,25 +182,27 @@ impl<P: Peer> Peers<P> {
     pub fn served(&mut self, id: i64, lane: Lane, open: Open, tokens: u64, turn: u64) {
         let Some(peer) = self.all.get_mut(&id) else { return };
         let share = peer.share_mut();
-        let standing = share.standing(lane, open);
+        let standing = share.standing(lane, open).min(share.sure(lane));
         for (floor, open) in self.floor[lane as usize].iter_mut().zip(open) {
             if open {
                 *floor = (*floor).max(standing);
             }
         }
         share.served[lane as usize] += share.tokens(tokens);
+        share.estimated[lane as usize] += tokens;
         share.turn = turn;
         share.running += 1;
     }
 
-    /// A turn ends. What was served while nobody waited cost nobody anything: others are lifted to it.
-    pub fn ended(&mut self, id: i64, lane: Lane) {
+    /// A turn of which so many tokens were estimated ends. What was served while nobody waited cost nobody anything: others are lifted to it.
+    pub fn ended(&mut self, id: i64, lane: Lane, tokens: u64) {
         let contested = self.active().any(|(_, peer)| peer.share().waits_in(lane));
         if let Some(peer) = self.all.get_mut(&id) {
             let share = peer.share_mut();
             share.running = share.running.saturating_sub(1);
+            share.estimated[lane as usize] = share.estimated[lane as usize].saturating_sub(tokens);
             if !contested {
-                let served = share.served(lane);
+                let served = share.sure(lane);
                 for floor in &mut self.floor[lane as usize] {
                     *floor = (*floor).max(served);
                 }

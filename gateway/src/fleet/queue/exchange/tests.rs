@@ -119,7 +119,7 @@ fn totals_that_begin_anew_are_no_news_and_what_was_not_told_is_told_later() {
     let (mut one, mut two) = (Exchange::default(), Exchange::default());
     let model: Arc<str> = Arc::from("m");
     let mut totals = Totals(HashMap::new(), 1);
-    let mut turn = |exchange: &mut Exchange, totals: &mut Totals, tokens: i64| {
+    let turn = |exchange: &mut Exchange, totals: &mut Totals, tokens: i64| {
         exchange.note(&model, [((7, Lane::Interactive), tokens)]);
         let letter = exchange.letter();
         let round = totals.round(&letter);

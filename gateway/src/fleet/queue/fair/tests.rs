@@ -36,6 +36,22 @@ fn a_flood_does_not_delay_a_newcomer() {
     assert_eq!(order, ["newcomer", "flood", "newcomer", "flood"], "in turn, with no credit for its time away");
 }
 
+/// An input estimated too high is corrected at the end: who came meanwhile does not wait for that.
+#[test]
+fn a_newcomer_is_not_lifted_to_an_estimate() {
+    let mut fair = Fair::default();
+    for _ in 0..20 {
+        fair.join(ask(1, Tier::Interactive), 0, "flood");
+    }
+    let running: Vec<_> = (0..8).filter_map(|_| fair.next(ALL)).collect();
+    fair.join(ask(2, Tier::Interactive), 0, "newcomer");
+    for one in running {
+        fair.charge(one.account, -90);
+        fair.ended(one.account);
+    }
+    assert_eq!(serve(&mut fair, 50), Some("newcomer"));
+}
+
 #[test]
 fn weights_are_ratios_of_tokens_and_projects_share_their_organizations_part() {
     let mut fair = Fair::default();

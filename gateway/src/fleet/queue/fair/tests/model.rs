@@ -54,6 +54,17 @@ impl Model {
         i128::from(tokens) * TOKEN / i128::from(self.weight[&id])
     }
 
+    /// Without the inputs of those running, which are estimates.
+    fn sure(&self, id: Id, lane: Lane) -> i128 {
+        let of_it = |account: &&Account| {
+            account.lane == lane
+                && account.organization == id.0
+                && id.1.is_none_or(|project| account.project == project)
+        };
+        let estimated = self.running.iter().filter(of_it).map(|account| account.input).sum();
+        self.served(id, lane) - self.tokens(id, estimated)
+    }
+
     fn arrives(&mut self, one: Waiting) {
         let (lane, class) = (one.tier.lane(), one.ask.class);
         for (id, weight) in ids(&one.ask) {
@@ -65,7 +76,7 @@ impl Model {
                     .flat_map(|other| ids(&other.ask))
                     .map(|(other, _)| other)
                     .filter(|other| peers(*other) == peers(id))
-                    .map(|other| self.served(other, lane))
+                    .map(|other| self.sure(other, lane))
                     .min();
                 let floor = self.floor.get(&(peers(id), lane, class as usize)).copied().unwrap_or(0);
                 let lifted = self.served(id, lane).max(lowest.unwrap_or(floor));
@@ -106,7 +117,7 @@ impl Model {
         let lane = one.tier.lane();
         self.turns += 1;
         for (id, _) in ids(&one.ask) {
-            let standing = self.standing(id, lane, open);
+            let standing = self.standing(id, lane, open).min(self.sure(id, lane));
             for (class, _) in open.iter().enumerate().filter(|(_, open)| **open) {
                 let floor = self.floor.entry((peers(id), lane, class)).or_default();
                 *floor = (*floor).max(standing);
@@ -117,7 +128,7 @@ impl Model {
         }
         self.waiting.retain(|other| other.number != one.number);
         let Tenant { organization, project, .. } = one.ask.tenant;
-        self.running.push(Account { organization, project, lane });
+        self.running.push(Account { organization, project, lane, input: one.ask.input });
     }
 
     fn charge(&mut self, account: Account, tokens: i64) {
@@ -134,7 +145,7 @@ impl Model {
             let peer = |one: &Waiting| id.1.is_none() || one.ask.tenant.organization == id.0;
             if !self.waiting.iter().any(|one| peer(one) && one.tier.lane() == account.lane) {
                 for class in 0..CLASSES {
-                    let served = self.served(id, account.lane);
+                    let served = self.sure(id, account.lane);
                     let floor = self.floor.entry((peers(id), account.lane, class)).or_default();
                     *floor = (*floor).max(served);
                 }
