@@ -59,6 +59,10 @@ impl Clock {
         }
     }
 
+    pub fn is_manual(&self) -> bool {
+        matches!(self.0, Source::Manual(_))
+    }
+
     /// Makes the wall of a manual clock jump, as a corrected server's does.
     pub fn jump(&self, by: i64) {
         if let Source::Manual(manual) = &self.0 {

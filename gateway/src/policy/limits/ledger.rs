@@ -3,23 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+pub use super::past::Past;
 use super::rule::{Ask, Chain, CounterId, Guarantees, Kind, Limit, Meter, Used, Window};
 use super::ticket::{Bite, Remaining, Standing, Ticket};
 use super::window::{Count, Moment, Place};
 
 /// When to ask again for a slot: nobody knows when one will be free.
 pub const SLOT_RETRY: Duration = Duration::from_secs(1);
-
-/// One use of a limit's past, from the usage records.
-#[derive(Clone, Debug)]
-pub struct Past {
-    pub id: CounterId,
-    /// The project whose guaranteed share it also counts for, where the limit has guarantees.
-    pub project: Option<i64>,
-    /// Unix milliseconds.
-    pub at: i64,
-    pub amount: u64,
-}
 
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -95,7 +85,7 @@ impl Ledger {
         let mut worst: Option<Bite> = None;
         for (index, limit) in chain.limits.iter().enumerate() {
             if let Some(bite) = self.bite(moment, chain.project, index, limit, ask)
-                && worst.is_none_or(|worst| longer(&bite, &worst))
+                && worst.is_none_or(|worst| bite.holds_longer(&worst))
             {
                 worst = Some(bite);
             }
@@ -106,11 +96,8 @@ impl Ledger {
         let mut places = Vec::with_capacity(chain.limits.len());
         let mut standing = Standing::default();
         for (index, limit) in chain.limits.iter().enumerate() {
-            let (amount, kind) = (limit.id.kind.weight(ask.input, ask.output), limit.id.kind);
-            let counter = match self.counters.get_mut(&limit.id) {
-                Some(counter) => counter,
-                None => self.counters.entry(limit.id.clone()).or_insert_with(|| Counter::new(kind)),
-            };
+            let (kind, amount) = (limit.id.kind, limit.id.kind.weight(ask.input, ask.output));
+            let counter = counter(&mut self.counters, &limit.id);
             places.push(counter.total.add(moment, amount));
             if guaranteed(limit, chain.project)
                 && let Some(share) = counter.share(chain.project, kind)
@@ -193,7 +180,8 @@ impl Ledger {
     fn close(&mut self, ticket: &Ticket, mut each: impl FnMut(&mut Count, Kind, Place)) {
         let Some(places) = self.open.remove(&ticket.id) else { return };
         for (limit, place) in ticket.chain.limits.iter().zip(places) {
-            let Some(counter) = self.counters.get_mut(&limit.id) else { continue };
+            // Tidied away, perhaps, while it held nothing.
+            let counter = counter(&mut self.counters, &limit.id);
             each(&mut counter.total, limit.id.kind, place);
             if guaranteed(limit, ticket.chain.project)
                 && let Some(share) = counter.share(ticket.chain.project, limit.id.kind)
@@ -221,7 +209,7 @@ impl Ledger {
     pub fn remember(&mut self, moment: &Moment, past: &[Past]) {
         let moment = &self.after(moment);
         for one in past {
-            let counter = self.counters.entry(one.id.clone()).or_insert_with(|| Counter::new(one.id.kind));
+            let counter = counter(&mut self.counters, &one.id);
             counter.total.remember(moment, one.at, one.amount);
             if let Some(share) = one.project.and_then(|project| counter.share(project, one.id.kind)) {
                 share.remember(moment, one.at, one.amount);
@@ -246,17 +234,12 @@ impl Ledger {
     }
 }
 
-fn guaranteed(limit: &Limit, project: i64) -> bool {
-    limit.guarantees.as_deref().is_some_and(|all| all.by_project.iter().any(|(of, _)| *of == project))
+fn counter<'a>(counters: &'a mut HashMap<CounterId, Counter>, id: &CounterId) -> &'a mut Counter {
+    counters.entry(id.clone()).or_insert_with(|| Counter::new(id.kind))
 }
 
-/// Whether the first holds longer than the second.
-pub(super) fn longer(bite: &Bite, than: &Bite) -> bool {
-    match (bite.retry_after, than.retry_after) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(one), Some(other)) => one > other,
-    }
+fn guaranteed(limit: &Limit, project: i64) -> bool {
+    limit.guarantees.as_deref().is_some_and(|all| all.by_project.iter().any(|(of, _)| *of == project))
 }
 
 fn remaining(counter: Option<&Counter>, moment: &Moment, project: i64, index: usize, limit: &Limit) -> Remaining {
@@ -291,3 +274,6 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use super::calendar::Calendar;
 use super::clock::Clock;
-use super::ledger::{Ledger, Past};
+use super::ledger::Ledger;
+use super::past::Past;
 use super::rule::{Ask, Chain, Used};
 use super::ticket::{Bite, Home, Remaining, Standing, Ticket};
 use super::window::Moment;
@@ -20,22 +20,20 @@ type Shard = RwLock<HashMap<i64, Mutex<Ledger>>>;
 pub struct Local {
     shards: Box<[Shard]>,
     hasher: std::hash::RandomState,
-    /// When counting began: what is older comes from the usage records.
-    since: i64,
+    /// When counting began, at the first use: what is older comes from the usage records.
+    since: OnceLock<i64>,
     /// Organizations whose past is known, or was asked for.
     known: Mutex<HashSet<i64>>,
-    next: AtomicU64,
     home: Home,
 }
 
 impl Local {
-    pub(super) fn new(clock: &Clock, home: Home) -> Local {
+    pub(super) fn new(home: Home) -> Local {
         Local {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             hasher: std::hash::RandomState::new(),
-            since: clock.now().wall,
+            since: OnceLock::new(),
             known: Mutex::default(),
-            next: AtomicU64::new(1),
             home,
         }
     }
@@ -44,11 +42,12 @@ impl Local {
         &self,
         clock: &Clock,
         calendar: &Calendar,
+        id: u64,
         chain: &Chain,
         ask: Ask,
     ) -> Result<(Ticket, Standing), Bite> {
         let moment = moment(clock, calendar);
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.begin(clock);
         let standing = self.with(chain.organization, |ledger| ledger.reserve(&moment, chain, ask, id))?;
         Ok((Ticket { id, chain: chain.clone(), ask, at: moment.now.wall, home: self.home }, standing))
     }
@@ -67,15 +66,20 @@ impl Local {
         self.with(chain.organization, |ledger| ledger.read(&moment, chain.project, &chain.limits))
     }
 
+    fn begin(&self, clock: &Clock) -> i64 {
+        *self.since.get_or_init(|| clock.now().wall)
+    }
+
     /// Whether an organization is met for the first time, so that its past has to be looked up.
     pub(super) fn is_new(&self, organization: i64) -> bool {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(organization)
     }
 
-    /// Counts what was used before this store was made; only what is older than it, lest it count twice.
+    /// Counts what was used before this store began; only what is older, lest it count twice.
     pub(super) fn preload(&self, clock: &Clock, calendar: &Calendar, organization: i64, past: &[Past]) {
         let moment = moment(clock, calendar);
-        let older: Vec<Past> = past.iter().filter(|one| one.at < self.since).cloned().collect();
+        let since = self.begin(clock);
+        let older: Vec<Past> = past.iter().filter(|one| one.at < since).cloned().collect();
         self.with(organization, |ledger| ledger.remember(&moment, &older));
     }
 

@@ -136,6 +136,25 @@ impl Window {
 }
 
 impl Kind {
+    /// Reads `tokens/day`, `input/minute`, `concurrent`.
+    pub fn parse(text: &str) -> Option<Kind> {
+        if text == "concurrent" {
+            return Some(Kind::Concurrent);
+        }
+        let (meter, window) = text.split_once('/')?;
+        let meter = match meter {
+            "input" => Meter::Input,
+            "output" => Meter::Output,
+            word => Meter::parse(word)?,
+        };
+        Some(Kind::Rate { meter, window: Window::parse(window)? })
+    }
+
+    /// The calendar window it counts over, when it does.
+    pub fn is_calendar(self) -> bool {
+        matches!(self, Kind::Rate { window: Window::Day | Window::Month, .. })
+    }
+
     /// What a request that asks or used so many tokens weighs on a limit of this kind.
     pub fn weight(self, input: u64, output: u64) -> u64 {
         match self {
@@ -171,6 +190,12 @@ impl fmt::Display for Kind {
             Kind::Rate { meter, window } => write!(f, "{}/{}", meter.word(), window.word()),
             Kind::Concurrent => f.write_str("concurrent"),
         }
+    }
+}
+
+impl serde::Serialize for Kind {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
     }
 }
 

@@ -72,3 +72,14 @@ pub enum Refused {
     /// The shared store is gone and the setting is to refuse.
     Unavailable,
 }
+
+impl Bite {
+    /// Whether this limit holds longer than another.
+    pub(super) fn holds_longer(&self, than: &Bite) -> bool {
+        match (self.retry_after, than.retry_after) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(one), Some(other)) => one > other,
+        }
+    }
+}

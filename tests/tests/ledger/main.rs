@@ -1,0 +1,12 @@
+//! The stores of limits, below any request: one suite of behaviours on both ([`behaviours`]), the same answers from
+//! both over random schedules ([`agreement`]), what their counting comes to
+//! over minutes ([`saturation`]), several replicas on one Redis ([`replicas`]), and Redis killed and started again under
+//! load ([`outage`]).
+
+mod agreement;
+mod behaviours;
+mod desk;
+mod outage;
+mod replicas;
+mod saturation;
+mod server;
