@@ -28,6 +28,7 @@ struct Inner {
     french: Cow<'static, str>,
     english: Cow<'static, str>,
     retry_after: Option<Duration>,
+    never_retry: bool,
     /// The body of an engine's own error, already in OpenAI's form.
     hosting: Option<HeaderValue>,
 }
@@ -59,6 +60,7 @@ impl ApiError {
             french: french.into(),
             english: english.into(),
             retry_after: None,
+            never_retry: false,
             hosting: None,
         }))
     }
@@ -243,6 +245,12 @@ impl ApiError {
         self
     }
 
+    /// Asks clients not to send the same request again.
+    pub fn never_retry(mut self) -> ApiError {
+        self.0.never_retry = true;
+        self
+    }
+
     /// Says where the request was processed before it failed.
     pub fn hosting(mut self, hosting: HeaderValue) -> ApiError {
         self.0.hosting = Some(hosting);
@@ -290,6 +298,9 @@ impl ApiError {
         }
         if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.0.never_retry {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         if let Some(after) = self.0.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

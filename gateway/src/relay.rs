@@ -27,9 +27,8 @@ use crate::recorder::{End, Turn};
 const KEEPALIVE: Bytes = Bytes::from_static(b": keepalive\n\n");
 
 /// Settles a whole answer.
-pub fn whole(turn: Turn, observed: Observed, input: u64) {
-    let estimate = Estimate { input, ..Estimate::default() };
-    let end = ending(&observed, &estimate, 200);
+pub fn whole(turn: Turn, observed: Observed, estimate: &Estimate) {
+    let end = ending(&observed, estimate, 200);
     turn.succeed(end);
 }
 
@@ -50,6 +49,7 @@ fn ending(observed: &Observed, estimate: &Estimate, status: u16) -> End {
         finish_reason: observed.finish_reason.as_deref().map(str::to_owned),
         usage: observed.usage,
         estimate: estimate.usage(observed.text_bytes),
+        text_bytes: observed.text_bytes,
     }
 }
 

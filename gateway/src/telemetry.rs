@@ -118,6 +118,29 @@ pub struct QueueMetrics {
     pub output: Counter,
 }
 
+/// Labels of a limit that refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LimitLabels {
+    pub scope: &'static str,
+    pub limit: crate::policy::limits::rule::Kind,
+}
+
+impl EncodeLabelSet for LimitLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder) -> Result<(), std::fmt::Error> {
+        use prometheus_client::encoding::EncodeLabel;
+        ("guichet_limit_scope", self.scope).encode(encoder.encode_label())?;
+        ("guichet_limit", self.limit.to_string()).encode(encoder.encode_label())
+    }
+}
+
+/// Labels of a warning.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WarningLabels {
+    /// Percent of the limit.
+    pub level: &'static str,
+    pub window: &'static str,
+}
+
 type Histograms = Family<ModelLabels, Histogram, fn() -> Histogram>;
 
 fn seconds() -> Histogram {
@@ -140,6 +163,10 @@ pub struct Telemetry {
     pub energy: Counter<f64, AtomicU64>,
     queue_waits: Family<QueueLabels, Histogram, fn() -> Histogram>,
     queue_served: Family<QueueLabels, Counter>,
+    pub limit_refusals: Family<LimitLabels, Counter>,
+    pub limit_warnings: Family<WarningLabels, Counter>,
+    /// Warnings posted to the webhook, by what became of them.
+    pub webhooks: Family<ResultLabel, Counter>,
 }
 
 /// What one finished request adds.
@@ -184,6 +211,12 @@ impl Telemetry {
         registry.register("guichet_queue_wait_seconds", "Time in line, 0 for who passes at once", queue_waits.clone());
         let queue_served = Family::<QueueLabels, Counter>::default();
         registry.register("guichet_queue_served_tokens", "Tokens that the fair order counted", queue_served.clone());
+        let limit_refusals = Family::<LimitLabels, Counter>::default();
+        registry.register("guichet_limit_refusals", "Requests refused by a limit", limit_refusals.clone());
+        let limit_warnings = Family::<WarningLabels, Counter>::default();
+        registry.register("guichet_limit_warnings", "Limits that passed 80 or 100 percent", limit_warnings.clone());
+        let webhooks = Family::<ResultLabel, Counter>::default();
+        registry.register("guichet_webhooks", "Warnings posted to the webhook", webhooks.clone());
         Telemetry {
             registry,
             requests: telemetry_requests,
@@ -198,6 +231,9 @@ impl Telemetry {
             energy,
             queue_waits,
             queue_served,
+            limit_refusals,
+            limit_warnings,
+            webhooks,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::fleet::{Call, Deployment, NotAnAnswer, Reply};
 use crate::openai::embeddings::{self, Format, Input};
 use crate::openai::usage::Estimate;
 use crate::openai::{Edits, Head, Remedy, WireError};
+use crate::policy::limits::Output;
 use crate::recorder::{End, Endpoint};
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -77,8 +78,8 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
         }
         Ok(edits.finish(body.clone()))
     };
-    let estimate = Estimate { input: visit.turn.input_estimate(), ..Estimate::default() };
     let tenant = visit.tenant(head)?;
+    let estimate = visit.reserve(&model, Output::Nothing).await?;
     let headers = visit.engine_headers();
     let Visit { app, caller, turn, .. } = visit;
     let id = caller.id.0.clone();
