@@ -3,6 +3,13 @@
 //! over minutes ([`saturation`]), several replicas on one Redis ([`replicas`]), and Redis killed and started again under
 //! load ([`outage`]).
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in tests, a panic is how a failure is told"
+)]
+
 mod agreement;
 mod behaviours;
 mod desk;

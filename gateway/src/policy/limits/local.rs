@@ -14,7 +14,13 @@ use super::window::Moment;
 
 const SHARDS: usize = 64;
 
-type Shard = RwLock<HashMap<i64, Mutex<Ledger>>>;
+/// Organizations, a part of them.
+#[derive(Debug, Default)]
+struct Shard {
+    ledgers: RwLock<HashMap<i64, Mutex<Ledger>>>,
+    /// Those whose past is known, or was asked for.
+    known: RwLock<HashSet<i64>>,
+}
 
 #[derive(Debug)]
 pub struct Local {
@@ -22,8 +28,6 @@ pub struct Local {
     hasher: std::hash::RandomState,
     /// When counting began, at the first use: what is older comes from the usage records.
     since: OnceLock<i64>,
-    /// Organizations whose past is known, or was asked for.
-    known: Mutex<HashSet<i64>>,
     home: Home,
 }
 
@@ -33,7 +37,6 @@ impl Local {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             hasher: std::hash::RandomState::new(),
             since: OnceLock::new(),
-            known: Mutex::default(),
             home,
         }
     }
@@ -72,7 +75,11 @@ impl Local {
 
     /// Whether an organization is met for the first time, so that its past has to be looked up.
     pub(super) fn is_new(&self, organization: i64) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(organization)
+        let known = &self.shard(organization).known;
+        if known.read().unwrap_or_else(PoisonError::into_inner).contains(&organization) {
+            return false;
+        }
+        known.write().unwrap_or_else(PoisonError::into_inner).insert(organization)
     }
 
     /// Counts what was used before this store began; only what is older, lest it count twice.
@@ -87,7 +94,7 @@ impl Local {
     pub(super) fn tidy(&self, clock: &Clock, calendar: &Calendar) {
         let moment = moment(clock, calendar);
         for shard in &self.shards {
-            let mut ledgers = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let mut ledgers = shard.ledgers.write().unwrap_or_else(PoisonError::into_inner);
             ledgers.retain(|_, ledger| !ledger.get_mut().unwrap_or_else(PoisonError::into_inner).tidy(&moment));
             if ledgers.capacity() > 4 * ledgers.len() {
                 ledgers.shrink_to_fit();
@@ -95,9 +102,13 @@ impl Local {
         }
     }
 
-    fn with<T>(&self, organization: i64, act: impl FnOnce(&mut Ledger) -> T) -> T {
+    fn shard(&self, organization: i64) -> &Shard {
         let shard = usize::try_from(self.hasher.hash_one(organization) % SHARDS as u64).unwrap_or_default();
-        let shard = &self.shards[shard];
+        &self.shards[shard]
+    }
+
+    fn with<T>(&self, organization: i64, act: impl FnOnce(&mut Ledger) -> T) -> T {
+        let shard = &self.shard(organization).ledgers;
         {
             let ledgers = shard.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(ledger) = ledgers.get(&organization) {

@@ -79,7 +79,7 @@ impl Shared {
         let shared = Arc::new(Shared {
             settings,
             link,
-            settlements: Settlements::new(),
+            settlements: Settlements::default(),
             share,
             // Half of the number tells replicas apart.
             next: AtomicU64::new(replica << 32),
@@ -151,11 +151,12 @@ impl Shared {
         ask: Ask,
         failure: Failure,
     ) -> (Result<(Ticket, Standing), Refused>, bool) {
-        if let Failure::Refused(error) = failure {
-            tracing::error!(%error, "the store of limits refuses");
+        match failure {
+            Failure::Away => {}
+            // It may have been taken all the same.
+            Failure::Gone => self.settlements.owe(Owed::Released { organization: chain.organization, ticket: id }),
+            Failure::Refused(error) => tracing::error!(%error, "the store of limits refuses"),
         }
-        // It may have been taken all the same.
-        self.settlements.owe(Owed::Released { organization: chain.organization, ticket: id });
         let at = self.time.clock.now().wall;
         match self.settings.when_down {
             WhenStoreDown::Closed => (Err(Refused::Unavailable), false),

@@ -43,7 +43,9 @@ pub struct Link {
 /// Why a call has no answer.
 #[derive(Debug)]
 pub enum Failure {
-    /// Redis is gone, or too slow to be waited for. It may have done as asked.
+    /// Redis is known to be gone: nothing was sent.
+    Away,
+    /// No answer. It may have done as asked.
     Gone,
     /// Redis answers, and refused.
     Refused(RedisError),
@@ -99,7 +101,7 @@ impl Link {
         for call in calls {
             pipeline.add_command(call.clone());
         }
-        let connection = self.connection.load_full().ok_or(Failure::Gone)?;
+        let connection = self.connection.load_full().ok_or(Failure::Away)?;
         let mut own = MultiplexedConnection::clone(&connection);
         own.set_response_timeout(PATIENCE);
         let answer: RedisResult<Vec<Vec<i64>>> = pipeline.query_async(&mut own).await;
@@ -114,7 +116,7 @@ impl Link {
     }
 
     async fn ask(&self, call: &Cmd, patience: Duration) -> Result<Vec<i64>, Failure> {
-        let connection = self.connection.load_full().ok_or(Failure::Gone)?;
+        let connection = self.connection.load_full().ok_or(Failure::Away)?;
         let mut own = MultiplexedConnection::clone(&connection);
         own.set_response_timeout(patience);
         let asked = async {
@@ -127,7 +129,7 @@ impl Link {
             }
         };
         let Ok(answer) = tokio::time::timeout(patience, asked).await else {
-            self.lost(&connection, "no answer in time");
+            self.doubt.notify_one();
             return Err(Failure::Gone);
         };
         let answer: Vec<i64> = self.judge(&connection, answer)?;
@@ -137,7 +139,11 @@ impl Link {
 
     fn judge<T>(&self, connection: &Arc<MultiplexedConnection>, answer: RedisResult<T>) -> Result<T, Failure> {
         answer.map_err(|error| {
-            if error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() {
+            // One slow answer is no outage: the next beat tells.
+            if error.is_timeout() {
+                self.doubt.notify_one();
+                Failure::Gone
+            } else if error.is_io_error() || error.is_unrecoverable_error() {
                 self.lost(connection, &error.to_string());
                 Failure::Gone
             } else {
@@ -225,10 +231,10 @@ impl Link {
 
     async fn beat(&self) {
         let Some(connection) = self.connection.load_full() else { return };
-        match self.ask(&self.calls.beat(&self.beating(), self.replica), PATIENCE).await {
+        match self.ask(&self.calls.beat(&self.beating(), self.replica), 2 * self.timeout).await {
             Ok(answer) => self.count(&answer),
             Err(Failure::Refused(error)) => self.lost(&connection, &error.to_string()),
-            Err(Failure::Gone) => {}
+            Err(Failure::Gone | Failure::Away) => self.lost(&connection, "no answer in time"),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::policy::limits::rule::Used;
 use crate::policy::limits::ticket::Ticket;
 
 /// Settlements that wait for a store that is gone; beyond, they are lost and counted.
-const ROOM: usize = 16_384;
+const ROOM: usize = 65_536;
 const BATCH: usize = 128;
 
 /// What has to be told.
@@ -51,8 +51,8 @@ pub struct Settlements {
     open: Mutex<HashMap<u64, (i64, Instant)>>,
 }
 
-impl Settlements {
-    pub fn new() -> Settlements {
+impl Default for Settlements {
+    fn default() -> Settlements {
         let (sender, receiver) = mpsc::channel(ROOM);
         Settlements {
             sender,
@@ -62,7 +62,9 @@ impl Settlements {
             open: Mutex::default(),
         }
     }
+}
 
+impl Settlements {
     pub fn opened(&self, organization: i64, ticket: u64) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, (organization, Instant::now()));
     }
@@ -176,7 +178,7 @@ async fn tell(link: &Link, batch: &mut Vec<Owed>) {
             let mut answers = answers.iter();
             batch.retain(|_| answers.next().is_some_and(|answer| answer.first() == Some(&-1)));
         }
-        Err(Failure::Gone) => {}
+        Err(Failure::Gone | Failure::Away) => {}
         // One of them is refused, or the script is not there yet: one at a time.
         Err(Failure::Refused(_)) => {
             let mut kept = Vec::new();
@@ -184,7 +186,7 @@ async fn tell(link: &Link, batch: &mut Vec<Owed>) {
                 match link.send_one(call).await {
                     Ok(answer) if answer.first() == Some(&-1) => kept.push(owed),
                     Ok(_) => {}
-                    Err(Failure::Gone) => kept.push(owed),
+                    Err(Failure::Gone | Failure::Away) => kept.push(owed),
                     Err(Failure::Refused(error)) => tracing::error!(%error, "a settlement of limits is refused"),
                 }
             }
