@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, AppState};
+use crate::config::limits::LimitStore;
 use crate::config::{Config, Origin};
 use crate::fleet::Fleet;
+use crate::fleet::queue::exchange::board::Board;
 use crate::policy::gate::Gates;
 use crate::policy::identity::{Directory, FirstAdmin, ensure_first_admin};
 use crate::policy::limits::{Limits, rebuild, warning};
@@ -119,6 +121,11 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
         app.tasks.spawn(server.run(Service::Metrics(page), config.server.clone(), telemetry, app.stop.clone()));
     }
     app.tasks.spawn(app.fleet.clone().watch(app.stop.clone()));
+    if let LimitStore::Redis(url) = &config.limits.store {
+        let board = url.read().and_then(|url| Board::new(url.reveal()));
+        let board = board.map_err(|error| told("replicas cannot hear each other", &error))?;
+        app.tasks.spawn(app.fleet.clone().exchange(board, app.stop.clone()));
+    }
     app.tasks.spawn(warning::run(app.clone()));
     app.tasks.spawn(refresh(app.clone()));
     app.tasks.spawn(reload::watch(app.clone()));

@@ -145,11 +145,14 @@ impl Queue {
     }
 
     fn when(&self, line: &Line, tenant: &Tenant, settings: &Settings) -> Duration {
+        if line.fair.waiting() == 0 {
+            return drain::SOONEST;
+        }
         let own = f64::from(tenant.weight.max(1));
         let ahead = line.fair.waiting_of(tenant.organization);
         let others = line.fair.weight_waiting() as f64 - if ahead > 0 { own } else { 0.0 };
         let share = own / (own + others.max(0.0));
-        line.drain.until(ahead, share, self.now()).unwrap_or(settings.wait.0).max(Duration::from_secs(1))
+        line.drain.until(ahead, share, self.now()).unwrap_or(settings.wait.0).max(drain::SOONEST)
     }
 
     fn pass(&self, line: &mut Line, model: &Arc<Model>, deployment: Arc<Deployment>, ask: Ask) -> Slot {

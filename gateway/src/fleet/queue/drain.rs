@@ -6,7 +6,7 @@ use std::time::Duration;
 const MEMORY: f64 = 30_000.0;
 
 /// What a client is told, within reason: not at once, and not when all has changed.
-const SOONEST: Duration = Duration::from_secs(1);
+pub const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(600);
 
 /// Slots freed per second, as an average that forgets. No clock: milliseconds are given.
