@@ -152,7 +152,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut check: impl FnMut()
     let start = Instant::now();
     while !check().await {
         assert!(start.elapsed() < Duration::from_secs(30), "not in thirty seconds: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -1,7 +1,6 @@
-//! The stores of limits, below any request: one suite of behaviours on both ([`behaviours`]), the same answers from
-//! both over random schedules ([`agreement`]), what their counting comes to
-//! over minutes ([`saturation`]), several replicas on one Redis ([`replicas`]), and Redis killed and started again under
-//! load ([`outage`]).
+//! The stores of limits, below any request: one suite of behaviours on both ([`behaviours`]), the same answers from both
+//! over random schedules ([`agreement`]), what their counting comes to over minutes ([`saturation`]), several replicas on
+//! one Redis ([`replicas`]), and Redis killed and started again under load ([`outage`]).
 
 #![expect(
     clippy::expect_used,

@@ -116,3 +116,20 @@ async fn replicas_know_how_many_they_are() {
     desks.pop();
     until("one is missed", || async { desks[0].store.health().unwrap().replicas == 2 }).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_one_round_trip() {
+    let server = Server::start().await;
+    let desk = Desk::on(&server.url(), Clock::system(), patient(), fresh()).await;
+    let chain = desk.chain(7, vec![tokens(Window::Minute, 1_000), requests(Window::Day, 150), slots(1_000)]);
+    let before = server.count("evalsha").await;
+    let start = std::time::Instant::now();
+    for _ in 0..300 {
+        let _either_way = desk.ask(&chain, 1).await;
+    }
+    // And one beat each second, tickets open or not.
+    let beats = start.elapsed().as_secs() + 2;
+    let told = server.count("evalsha").await - before;
+    assert!((300..=300 + beats).contains(&told), "{told} calls and {beats} beats at most");
+    assert_eq!((server.count("eval").await, server.count("script|load").await), (0, 1));
+}

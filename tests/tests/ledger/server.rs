@@ -74,6 +74,16 @@ impl Server {
         panic!("redis-server did not start in ten seconds");
     }
 
+    /// How often it was told a command, by its own statistics.
+    pub async fn count(&self, command: &str) -> u64 {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        connection.write_all(b"INFO commandstats\r\nQUIT\r\n").await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        let calls = answer.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        calls.and_then(|calls| calls.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+    }
+
     /// Whether it has read what it keeps, and serves.
     async fn answers(&self) -> std::io::Result<bool> {
         let mut connection = TcpStream::connect(("127.0.0.1", self.port)).await?;
