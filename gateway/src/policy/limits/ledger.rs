@@ -224,12 +224,8 @@ impl Ledger {
             counter.roll(moment);
             !counter.is_idle()
         });
-        if self.counters.capacity() > 4 * self.counters.len() {
-            self.counters.shrink_to_fit();
-        }
-        if self.open.capacity() > 4 * self.open.len() {
-            self.open.shrink_to_fit();
-        }
+        self.counters.shrink_to_fit();
+        self.open.shrink_to_fit();
         self.counters.is_empty() && self.open.is_empty()
     }
 }

@@ -96,9 +96,7 @@ impl Local {
         for shard in &self.shards {
             let mut ledgers = shard.ledgers.write().unwrap_or_else(PoisonError::into_inner);
             ledgers.retain(|_, ledger| !ledger.get_mut().unwrap_or_else(PoisonError::into_inner).tidy(&moment));
-            if ledgers.capacity() > 4 * ledgers.len() {
-                ledgers.shrink_to_fit();
-            }
+            ledgers.shrink_to_fit();
         }
     }
 
