@@ -47,6 +47,8 @@ pub enum Command {
         /// requests, tokens, input_tokens or output_tokens over /minute, /day or /month; or concurrent
         limit: String,
         /// A quantity such as 600, 200k or 5M; `none` lifts the plan's limit
+        // What looks like an option is a wrong quantity, and gets the words for that.
+        #[arg(allow_hyphen_values = true)]
         value: String,
         /// Id of a model or name of a group. Default: all models together
         #[arg(long, default_value = ALL_MODELS)]

@@ -80,11 +80,11 @@ impl Watch {
     fn say(&self, chain: &Chain, refused: Option<usize>) {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let last = looked.entry((chain.organization, refused.is_some())).or_insert(now - LOOK);
-        if now.duration_since(*last) < LOOK {
+        let of = (chain.organization, refused.is_some());
+        if looked.get(&of).is_some_and(|last| now.duration_since(*last) < LOOK) {
             return;
         }
-        *last = now;
+        looked.insert(of, now);
         drop(looked);
         // A full queue is emptied within a second or two, and nearly full limits stay so.
         drop(self.sender.try_send(Nearly { chain: chain.clone(), refused }));
