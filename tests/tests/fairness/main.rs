@@ -1,5 +1,7 @@
 //! When engines are full: who is served next, who waits and how long, over real HTTP.
 
+#![expect(clippy::expect_used, reason = "in tests, a panic is how a failure is told")]
+
 mod flood;
 mod line;
 mod replicas;

@@ -26,12 +26,16 @@ impl Redis {
     async fn start() -> Redis {
         let folder = TempDir::new().expect("a folder");
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server (apt-get install redis-server)");
+        let start = |program: &str| {
+            Command::new(program)
+                .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
+                .current_dir(folder.path())
+                .stdout(Stdio::null())
+                .spawn()
+        };
+        let child = start("redis-server")
+            .or_else(|_| start("valkey-server"))
+            .expect("redis-server is installed: run `make test`, or apt-get install redis-server");
         let redis = Redis { child, url: format!("redis://127.0.0.1:{port}/"), _folder: folder };
         let answers = async {
             while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {

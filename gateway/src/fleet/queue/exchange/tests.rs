@@ -116,6 +116,7 @@ fn who_is_served_by_another_replica_waits_here_for_it() {
 
 #[test]
 fn totals_that_begin_anew_are_no_news_and_what_was_not_told_is_told_later() {
+    const NOTHING: [i64; 0] = [];
     let (mut one, mut two) = (Exchange::default(), Exchange::default());
     let model: Arc<str> = Arc::from("m");
     let mut totals = Totals(HashMap::new(), 1);
@@ -125,16 +126,16 @@ fn totals_that_begin_anew_are_no_news_and_what_was_not_told_is_told_later() {
         let round = totals.round(&letter);
         exchange.learn(letter, &round).into_iter().map(|(_, tokens)| tokens).collect::<Vec<_>>()
     };
-    assert_eq!(turn(&mut one, &mut totals, 5), [], "the first time, nothing is known");
-    assert_eq!(turn(&mut two, &mut totals, 100), []);
+    assert_eq!(turn(&mut one, &mut totals, 5), NOTHING, "the first time, nothing is known");
+    assert_eq!(turn(&mut two, &mut totals, 100), NOTHING);
     assert_eq!(turn(&mut one, &mut totals, 10), [100]);
     assert_eq!(turn(&mut two, &mut totals, -3), [10], "less than nothing takes back an estimate");
     assert_eq!(turn(&mut one, &mut totals, 0), [-3]);
     // Redis is gone for a while, and comes back empty.
     two.note(&model, [((7, Lane::Interactive), 50)]);
     totals = Totals(HashMap::new(), 2);
-    assert_eq!(turn(&mut one, &mut totals, 1), []);
-    assert_eq!(turn(&mut two, &mut totals, 1), []);
+    assert_eq!(turn(&mut one, &mut totals, 1), NOTHING);
+    assert_eq!(turn(&mut two, &mut totals, 1), NOTHING);
     assert_eq!(turn(&mut one, &mut totals, 0), [51]);
 }
 
