@@ -108,6 +108,21 @@ async fn nobody_waits_for_a_silent_redis() {
     up(&desk).await;
 }
 
+/// A client that leaves while Redis is asked holds nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_before_the_answer_gives_all_back() {
+    let server = Server::start().await;
+    let desk = desk(&server, Settings { timeout: Duration::from_secs(20), ..when(WhenStoreDown::Closed) }).await;
+    let chain = desk.chain(7, vec![tokens(Window::Month, 100), slots(1)]);
+    server.freeze();
+    let asked = desk.store.reserve(&chain, Ask { input: 100, output: 0 });
+    assert!(tokio::time::timeout(Duration::from_millis(100), asked).await.is_err(), "Redis is silent");
+    server.thaw();
+    desk.told().await;
+    assert_eq!(desk.used(&chain).await, [0, 0]);
+    desk.take(&chain, 100).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_replica_takes_its_share() {
     let mut server = Server::start().await;

@@ -127,10 +127,17 @@ impl Shared {
     pub(super) async fn reserve(&self, chain: &Chain, ask: Ask) -> (Result<(Ticket, Standing), Refused>, bool) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let at = self.time.clock.now().wall;
+        let mut asking = Asking { settlements: &self.settlements, organization: chain.organization, ticket: Some(id) };
         let numbers = match self.link.call(|frame| self.link.calls.reserve(frame, id, chain, ask)).await {
             Ok(numbers) => numbers,
-            Err(failure) => return self.without(id, chain, ask, failure),
+            Err(failure) => {
+                if !matches!(failure, Failure::Gone) {
+                    asking.ticket = None;
+                }
+                return self.without(id, chain, ask, failure);
+            }
         };
+        asking.ticket = None;
         let Some(reply) = Reply::of(&numbers, chain) else {
             return self.without(id, chain, ask, Failure::Gone);
         };
@@ -151,11 +158,8 @@ impl Shared {
         ask: Ask,
         failure: Failure,
     ) -> (Result<(Ticket, Standing), Refused>, bool) {
-        match failure {
-            Failure::Away => {}
-            // It may have been taken all the same.
-            Failure::Gone => self.settlements.owe(Owed::Released { organization: chain.organization, ticket: id }),
-            Failure::Refused(error) => tracing::error!(%error, "the store of limits refuses"),
+        if let Failure::Refused(error) = failure {
+            tracing::error!(%error, "the store of limits refuses");
         }
         let at = self.time.clock.now().wall;
         match self.settings.when_down {
@@ -179,29 +183,20 @@ impl Shared {
     }
 
     pub(super) fn settle(&self, ticket: &Ticket, used: Used) {
-        if !self.settlements.closed(ticket.id) {
-            return;
-        }
-        if ticket.home == Home::Shared {
-            self.settlements.owe(Owed::Settled(ticket.clone(), used));
-            return;
-        }
-        if ticket.home == Home::Share {
+        let owed = match ticket.home {
+            Home::Shared => Owed::Settled(ticket.clone(), used),
+            Home::Local | Home::Share | Home::Nobody => Owed::Charged(ticket.clone(), used),
+        };
+        if self.settlements.end(ticket.id, Some(owed)) && ticket.home == Home::Share {
             self.share.load().settle(&self.time.clock, &self.time.calendar, ticket, used);
         }
-        self.settlements.owe(Owed::Charged(ticket.clone(), used));
     }
 
     pub(super) fn release(&self, ticket: &Ticket) {
-        if !self.settlements.closed(ticket.id) {
-            return;
-        }
-        match ticket.home {
-            Home::Shared => {
-                self.settlements.owe(Owed::Released { organization: ticket.chain.organization, ticket: ticket.id })
-            }
-            Home::Share => self.share.load().release(ticket),
-            Home::Local | Home::Nobody => {}
+        let organization = ticket.chain.organization;
+        let owed = (ticket.home == Home::Shared).then_some(Owed::Released { organization, ticket: ticket.id });
+        if self.settlements.end(ticket.id, owed) && ticket.home == Home::Share {
+            self.share.load().release(ticket);
         }
     }
 
@@ -244,6 +239,22 @@ impl Shared {
             replicas: self.link.replicas(),
             waiting: self.settlements.waiting(),
             lost: self.settlements.lost(),
+        }
+    }
+}
+
+/// A question on its way. Dropped before the answer, because the client left or the answer did not come, it takes back
+/// what Redis may have granted.
+struct Asking<'a> {
+    settlements: &'a Settlements,
+    organization: i64,
+    ticket: Option<u64>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.settlements.owe(Owed::Released { organization: self.organization, ticket });
         }
     }
 }

@@ -69,9 +69,17 @@ impl Settlements {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket, (organization, Instant::now()));
     }
 
-    /// Whether the ticket was open still: each is ended once.
-    pub fn closed(&self, ticket: u64) -> bool {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket).is_some()
+    /// Ends a ticket, once: tells whether it was open still. What is owed for it is taken in under the same lock, so that
+    /// no moment sees neither.
+    pub fn end(&self, ticket: u64, owed: Option<Owed>) -> bool {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.remove(&ticket).is_none() {
+            return false;
+        }
+        if let Some(owed) = owed {
+            self.owe(owed);
+        }
+        true
     }
 
     pub fn owe(&self, owed: Owed) {
@@ -122,6 +130,7 @@ impl Settlements {
             tokio::select! {
                 up = up.wait_for(|up| *up) => if up.is_err() { return },
                 () = stop.cancelled(), if deadline.is_none() => continue,
+                () = tokio::time::sleep(Duration::from_millis(50)), if deadline.is_some() => continue,
             }
             let before = batch.len();
             tell(link, &mut batch).await;
