@@ -12,6 +12,8 @@ use super::{Change, Database, StoreError};
 use crate::policy::key::KeyId;
 use crate::policy::limits::rule::{Kind, LARGEST, Scope};
 
+const WEEK: i64 = 7 * 86_400_000;
+
 /// One limit of one holder, over the plan's.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Override {
@@ -199,6 +201,11 @@ impl Database {
              ON CONFLICT (counter, window_end, level) DO NOTHING",
         );
         let done = query.bind(counter).bind(window_end).bind(level).bind(super::now()).execute(self.pool()).await?;
+        // Windows long past warn no more; a week outlives any correction of a clock.
+        let old = sqlx::query("DELETE FROM limit_warnings WHERE counter = $1 AND window_end < $2");
+        if let Err(error) = old.bind(counter).bind(super::now() - WEEK).execute(self.pool()).await {
+            tracing::debug!(%error, "old warnings stay until the next one");
+        }
         Ok(done.rows_affected() > 0)
     }
 }

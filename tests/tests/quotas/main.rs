@@ -3,6 +3,8 @@
 //! ([`warnings`]), two gateways as one ([`replicas`]), what a restart remembers ([`memory`]) and the page of the
 //! documentation ([`page`]). On SQLite with limits in process, and on PostgreSQL with limits in Redis.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+
 mod changes;
 mod memory;
 mod overshoot;

@@ -64,7 +64,7 @@ async fn two_hundred_clients_stay_within_the_bound(place: Place) {
         done.expect("no client fails");
     }
     let (passed, beyond) = (passed.load(Ordering::Relaxed), beyond.load(Ordering::Relaxed));
-    stand.until_used_at_most(&key).await;
+    stand.until_settled(&key).await;
     let records = stand.records(CLIENTS * TURNS).await;
     let spent: u64 = records
         .iter()
@@ -83,7 +83,7 @@ async fn two_hundred_clients_stay_within_the_bound(place: Place) {
 
 impl Stand {
     /// Waits until nothing is held any more: what is used no longer moves.
-    async fn until_used_at_most(&self, key: &tests::Key) {
+    async fn until_settled(&self, key: &tests::Key) {
         let mut last = 0;
         let mut still = 0;
         while still < 5 {
