@@ -55,7 +55,9 @@ pub(super) fn check(config: &Config, models_known: bool, checker: &mut Checker<'
                     let (message, remedy) = no_model(said, &aliases);
                     checker.tell(format!("{place}.models"), message, remedy);
                 }
-                if allowance.limits().next().is_none() {
+                // One of which a piece was already told of may hold nothing else.
+                let told = checker.problems.iter().any(|problem| problem.path.starts_with(&place));
+                if allowance.limits().next().is_none() && !told {
                     let remedy = "write requests, tokens, input, output or concurrent";
                     checker.tell(place, "this limits nothing", remedy);
                 }
@@ -170,7 +172,7 @@ mod tests {
 hostings:
   local: {operator: X, state_operated: true, country: FR, jurisdiction: FR, qualification: none, zone: z}
 models:
-  - {id: a, aliases: [petit], type: chat, deployments: [{name: d, url: 'http://127.0.0.1:1/v1', engine: vllm, hosting: local}]}
+  - {id: a, aliases: [petit, mini], type: chat, deployments: [{name: d, url: 'http://127.0.0.1:1/v1', engine: vllm, hosting: local}]}
 ";
 
     fn told(text: &str) -> Vec<String> {
@@ -213,7 +215,7 @@ plans:
     weight: 0
     organization:
       - {models: large, tokens: 5M/day}
-      - {models: petit, tokens: 5M/day}
+      - {models: mini, tokens: 5M/day}
       - {}
       - {tokens: -5/day}
       - {tokens: 5M/hour}
@@ -221,7 +223,7 @@ plans:
       - {requests: 100/day, concurrent: 0}
       - {requests: 200/day}
       - {tokenz: 1/day}
-    project: [{requests: 101/day}]
+    project: [{requests: 201/day}]
 ";
         let told = told(text);
         for path in [
@@ -247,5 +249,6 @@ plans:
         ] {
             assert!(told.iter().any(|line| line.starts_with(&format!("{path}:"))), "{path} not in {told:#?}");
         }
+        assert_eq!(told.len(), 19, "nothing else is told: {told:#?}");
     }
 }
