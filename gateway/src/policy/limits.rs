@@ -256,9 +256,8 @@ impl Limits {
         let input = self.input(&known, &asked, &calibration).await;
         let output_ratio = calibration.output_ratio();
         let output = output_bound(&asked, &calibration, input);
-        let guard = |ticket| {
-            Reservation::new(self.clone(), ticket, asked.model.clone(), calibration.clone(), asked.weight)
-        };
+        let guard =
+            |ticket| Reservation::new(self.clone(), ticket, asked.model.clone(), calibration.clone(), asked.weight);
         if known.chain.limits.is_empty() {
             return Ok(Granted { reservation: guard(None), input, output_ratio, headers: None });
         }
