@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make test`: sets up what tests need (PostgreSQL, real clients, a real engine), runs all of them, and ends with a line
+# `make test`: sets up what tests need (PostgreSQL, Redis, real clients, a real engine), runs all of them, and ends with a line
 # for each backend saying what ran. What cannot be set up fails; nothing is skipped in silence.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,6 +8,7 @@ work=$(mktemp -d)
 chmod 711 "$work"
 finish() {
   tests/postgres.sh stop "$work/postgres" || true
+  tests/redis.sh stop "$work/redis" || true
   if [ -n "${engines:-}" ]; then kill "$engines" 2>/dev/null || true; wait "$engines" 2>/dev/null || true; fi
   rm -rf "$work"
 }
@@ -18,6 +19,11 @@ say() { printf '\n== %s\n' "$1"; }
 say "PostgreSQL"
 GUICHET_TEST_POSTGRES_URL=$(tests/postgres.sh start "$work/postgres")
 export GUICHET_TEST_POSTGRES_URL
+echo "ready"
+
+say "Redis"
+GUICHET_TEST_REDIS_URL=$(tests/redis.sh start "$work/redis")
+export GUICHET_TEST_REDIS_URL
 echo "ready"
 
 # Downloads go on while the code compiles.
@@ -65,5 +71,6 @@ ran() { grep -cE "(PASS|ok).*$1|$1.*\.\.\. ok" "$work/tests.log" || true; }
 say "What ran"
 echo "SQLite:      $(ran 'sqlite::') behaviour tests"
 echo "PostgreSQL:  $(ran 'postgres::') behaviour tests ($(tests/postgres.sh version))"
+echo "Redis:       $(ran '(redis|agreement|replicas)::') behaviour tests ($(tests/redis.sh version | cut -d ' ' -f 1-3))"
 echo "Clients:     $(ran 'clients') ($(tests/clients/run.sh list | tr '\n' ' '))"
 echo "Real engine: $(ran 'real_engine') tests (llama.cpp with Qwen2.5-Coder-0.5B, multilingual-e5-small)"

@@ -10,6 +10,7 @@ use crate::config::{Config, Origin};
 use crate::fleet::Fleet;
 use crate::policy::gate::Gates;
 use crate::policy::identity::Directory;
+use crate::policy::limits::Limits;
 use crate::policy::pseudonym::Pseudonyms;
 use crate::prompts::Library;
 use crate::recorder::Recorder;
@@ -24,6 +25,7 @@ pub struct App {
     pub identity: Directory,
     pub pseudonyms: Pseudonyms,
     pub gates: Gates,
+    pub limits: Arc<Limits>,
     pub fleet: Arc<Fleet>,
     pub prompts: ArcSwap<Library>,
     pub recorder: Arc<Recorder>,

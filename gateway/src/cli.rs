@@ -3,6 +3,7 @@
 pub mod check_config;
 pub mod init;
 pub mod key;
+pub mod limit;
 pub mod member;
 pub mod models;
 pub mod organization;
@@ -52,6 +53,9 @@ enum Command {
     /// Make, list and revoke keys of projects and members
     #[command(subcommand)]
     Key(key::Command),
+    /// Limits of organizations, projects, keys and members
+    #[command(subcommand)]
+    Limit(limit::Command),
 }
 
 /// Which configuration a command works with.
@@ -159,6 +163,7 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
             Command::Project(command) => command.run(out).await,
             Command::Member(command) => command.run(out).await,
             Command::Key(command) => command.run(out).await,
+            Command::Limit(command) => command.run(out).await,
         }
     })
 }

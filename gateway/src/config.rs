@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod hosting;
+pub mod limits;
 pub mod load;
 pub mod model;
 pub mod problem;
@@ -72,6 +73,17 @@ pub struct Config {
     /// The catalogue.
     #[serde(default)]
     pub models: Vec<model::Model>,
+    /// Where limits are counted, and over which calendar.
+    #[serde(default)]
+    pub limits: limits::Limits,
+    /// Named sets of models that share one count, by their ids: `{large: [openweight-large, openweight-code]}`.
+    #[serde(default)]
+    #[schema(value_type = std::collections::BTreeMap<String, Vec<String>>)]
+    pub model_groups: limits::ModelGroups,
+    /// Named sets of limits, given to organizations.
+    #[serde(default)]
+    #[schema(value_type = std::collections::BTreeMap<String, limits::Plan>)]
+    pub plans: limits::Plans,
 }
 
 fn default_data() -> PathBuf {

@@ -30,6 +30,7 @@ struct Inner {
     retry_after: Option<Duration>,
     /// Requests that the limit which refused allows at once.
     limit: Option<u32>,
+    never_retry: bool,
     /// Where the request was processed before it failed.
     hosting: Option<HeaderValue>,
 }
@@ -62,6 +63,7 @@ impl ApiError {
             english: english.into(),
             retry_after: None,
             limit: None,
+            never_retry: false,
             hosting: None,
         }))
     }
@@ -252,6 +254,12 @@ impl ApiError {
         self
     }
 
+    /// Asks clients not to send the same request again.
+    pub fn never_retry(mut self) -> ApiError {
+        self.0.never_retry = true;
+        self
+    }
+
     /// Says where the request was processed before it failed.
     pub fn hosting(mut self, hosting: HeaderValue) -> ApiError {
         self.0.hosting = Some(hosting);
@@ -299,6 +307,9 @@ impl ApiError {
         }
         if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.0.never_retry {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         if let Some(after) = self.0.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

@@ -6,6 +6,7 @@
 pub mod deployment;
 pub mod engine;
 pub mod health;
+pub mod lease;
 pub mod models;
 pub mod pick;
 pub mod queue;
@@ -28,9 +29,12 @@ use crate::config::{Config, DataClass};
 use crate::error::{ApiError, ApiResult};
 use crate::gather::{Lacking, gather};
 use crate::openai::stream::{self, First};
+use crate::telemetry::Telemetry;
 pub use deployment::{Call, Deployment};
 pub use models::{Catalogue, Model};
-pub use pick::{Pick, Slot};
+use queue::fair::Ask;
+use queue::{Entrance, TurnedAway};
+pub use queue::{Slot, Tenant, Tier};
 use upstream::{Failure, Upstream};
 use verdict::Verdict;
 
@@ -61,6 +65,10 @@ pub struct Job<'a> {
     pub model: &'a Arc<Model>,
     pub organization: Option<&'a str>,
     pub class: DataClass,
+    /// Who shares the model with whom.
+    pub tenant: Tenant,
+    /// Its input in tokens, as far as is known.
+    pub input: u64,
     pub call: Call,
     pub streamed: bool,
     /// Headers for the engine, such as `x-request-id`.
@@ -104,16 +112,19 @@ enum Trouble {
 }
 
 impl Fleet {
-    pub fn new(config: &Config) -> Result<Fleet, Vec<String>> {
-        let registry = models::Registry::default();
+    pub fn new(config: &Config, telemetry: Arc<Telemetry>) -> Result<Fleet, Vec<String>> {
+        let registry = models::Registry::new(telemetry);
         let present = Present::build(config, &registry, None)?;
+        present.adopt();
         Ok(Fleet { present: ArcSwap::from_pointee(present), registry })
     }
 
     /// Takes a new configuration. Requests under way keep the engines they have.
     pub fn reload(&self, config: &Config) -> Result<(), Vec<String>> {
         let before = self.present.load_full();
-        self.present.store(Arc::new(Present::build(config, &self.registry, Some(&before))?));
+        let present = Arc::new(Present::build(config, &self.registry, Some(&before))?);
+        self.present.store(present.clone());
+        present.adopt();
         drop(before);
         self.registry.tidy();
         Ok(())
@@ -183,6 +194,13 @@ impl Present {
         self.catalogue.resolve(name, job.organization).ok().filter(|fallback| fallback.allows(job.class))
     }
 
+    /// Those who wait are served by these models from now on.
+    fn adopt(&self) {
+        for model in &self.catalogue.models {
+            model.held.queue.adopt(model);
+        }
+    }
+
     /// Tries at most `most` engines of one model.
     async fn send_to_model<T>(
         &self,
@@ -196,7 +214,7 @@ impl Present {
         let mut tried: Vec<Arc<str>> = Vec::new();
         let mut last = ApiError::upstream();
         loop {
-            let slot = match self.slot(model, job.class, &tried).await {
+            let mut slot = match self.slot(model, job, &tried).await {
                 Ok(slot) => slot,
                 // Once an engine has failed, its failure says more than that no other is free.
                 Err(error) if tried.is_empty() => return Err(error),
@@ -206,6 +224,7 @@ impl Present {
             trail.model = Some(model.clone());
             trail.deployment = Some(slot.deployment.clone());
             let body = (job.build)(&slot.deployment)?;
+            slot.asked();
             let started = Instant::now();
             let trouble = match self.exchange(job, model, &slot, body, read).await {
                 Ok(Exchange::Whole(value)) => {
@@ -218,10 +237,11 @@ impl Present {
                 }
                 Err(trouble) => trouble,
             };
+            slot.failed();
             let name = slot.deployment.name.clone();
             last = match trouble {
                 Trouble::Caller(error) => return Err(error.hosting(slot.deployment.hosting_header.clone())),
-                Trouble::Busy => ApiError::model_busy(Duration::from_secs(1)),
+                Trouble::Busy => self.busy(model, job),
                 Trouble::Broken | Trouble::Timeout => {
                     if slot.deployment.live.health.failure(&self.settings, Instant::now()) {
                         tracing::warn!(deployment = %name, "engine set aside after repeated failures");
@@ -242,53 +262,35 @@ impl Present {
     }
 
     /// A slot on some engine, after waiting in line if all are full.
-    async fn slot(&self, model: &Arc<Model>, class: DataClass, tried: &[Arc<str>]) -> ApiResult<Slot> {
+    async fn slot(&self, model: &Arc<Model>, job: &Job<'_>, tried: &[Arc<str>]) -> ApiResult<Slot> {
         let queue = &model.held.queue;
-        let found = |found: Pick| match found {
-            Pick::Slot(slot) => Some(Ok(slot)),
-            Pick::Forbidden => Some(Err(ApiError::sovereignty())),
-            Pick::Down => Some(Err(self.down(model, class, tried))),
-            Pick::Busy => None,
-        };
-        // A newcomer does not overtake those who wait; a second try has waited already.
-        if (!tried.is_empty() || queue.nobody_waits(class))
-            && let Some(result) = found(pick::pick(model, class, tried))
-        {
-            return result;
-        }
+        let ask = Ask { tenant: job.tenant, class: job.class, input: job.input };
         if !tried.is_empty() {
-            return Err(ApiError::model_busy(Duration::from_secs(1)));
+            return queue.again(model, ask, tried).ok_or_else(|| self.busy(model, job));
         }
-        let mut place = queue.join(class, self.queue.length).ok_or_else(|| ApiError::model_busy(self.queue.wait.0))?;
-        let deadline = tokio::time::sleep(self.queue.wait.0);
-        tokio::pin!(deadline);
-        loop {
-            // A slot freed before this place was in line woke nobody. The place is left like any other: should someone
-            // wake it meanwhile, the next in line hears of it.
-            if place.is_first()
-                && let Some(result) = found(pick::pick(model, class, tried))
-            {
-                return result;
-            }
-            tokio::select! {
-                () = place.woken() => {}
-                () = &mut deadline => return Err(ApiError::model_busy(Duration::from_secs(2))),
-            }
-            match found(pick::pick(model, class, tried)) {
-                Some(result) => {
-                    place.served();
-                    return result;
-                }
-                None => place.again(),
-            }
+        let mut place = match queue.enter(model, ask, &self.queue) {
+            Entrance::Slot(slot) => return Ok(slot),
+            Entrance::Place(place) => place,
+            Entrance::Full(back) => return Err(ApiError::model_busy(back)),
+            Entrance::Down => return Err(self.down(model, job.class)),
+            Entrance::Forbidden => return Err(ApiError::sovereignty()),
+        };
+        let patience = match job.tenant.tier {
+            Tier::Flex => self.queue.flex_wait.0,
+            Tier::Priority | Tier::Interactive => self.queue.wait.0,
+        };
+        match tokio::time::timeout(patience, &mut place).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(TurnedAway)) | Err(_) => Err(self.busy(model, job)),
         }
     }
 
+    fn busy(&self, model: &Model, job: &Job<'_>) -> ApiError {
+        ApiError::model_busy(model.held.queue.back(&job.tenant, &self.queue))
+    }
+
     /// All engines that may answer are set aside: when is the first one back?
-    fn down(&self, model: &Model, class: DataClass, tried: &[Arc<str>]) -> ApiError {
-        if !tried.is_empty() {
-            return ApiError::upstream();
-        }
+    fn down(&self, model: &Model, class: DataClass) -> ApiError {
         let back = model
             .deployments
             .iter()

@@ -11,13 +11,15 @@
 //!    admits the request: from here on the [`Turn`](recorder::Turn) makes sure that it is recorded, whatever happens.
 //! 5. [`fleet::models`] turns a name into a model that this organization may see; addresses that an engine would fetch
 //!    are refused; a [prompt](prompts) is rendered only when one is named.
-//! 6. [`Fleet::send`](fleet::Fleet::send) draws an engine among those the data class may reach, waits in
+//! 6. What the request may use is [reserved](policy::limits) from all limits of the caller, or from none; the turn holds
+//!    it.
+//! 7. [`Fleet::send`](fleet::Fleet::send) draws an engine among those the data class may reach, waits in
 //!    [line](fleet::queue) when all are full, writes the body in that engine's words (byte ranges, one copy) and sends it.
 //!    Until the first byte, a failing engine is replaced by another, then by the fallback model.
-//! 7. [`relay`] forwards the answer. It owns the slot, the turn and the engine's stream: at the end, or when the client
+//! 8. [`relay`] forwards the answer. It owns the slot, the turn and the engine's stream: at the end, or when the client
 //!    goes away, dropping it gives the slot back, closes the engine's connection and settles the record.
-//! 8. [`recorder`] writes admission and end to a journal on disk within 100 ms; its [`writer`](recorder::writer) carries
-//!    ended records to the [database](store) in batches.
+//! 9. [`recorder`] settles what was used, and writes admission and end to a journal on disk within 100 ms; its
+//!    [`writer`](recorder::writer) carries ended records to the [database](store) in batches.
 //!
 //! Nothing calls back up. What is needed by all is made once in [`app::App`] and shared.
 //!
@@ -26,7 +28,7 @@
 //! | room | holds |
 //! |---|---|
 //! | [`config`] | what an administration says, checked as a whole |
-//! | [`policy`] | who may do what: keys, roles, gates, pseudonyms |
+//! | [`policy`] | who may do what and how much: keys, roles, gates, pseudonyms, limits |
 //! | [`openai`] | the wire, as pure functions over bytes |
 //! | [`fleet`] | models, engines, their health, the only sender |
 //! | [`relay`], [`recorder`] | the answer on its way, and its record |

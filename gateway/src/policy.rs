@@ -3,5 +3,6 @@
 pub mod gate;
 pub mod identity;
 pub mod key;
+pub mod limits;
 pub mod pseudonym;
 pub mod role;

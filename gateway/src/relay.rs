@@ -27,9 +27,8 @@ use crate::recorder::{End, Turn};
 const KEEPALIVE: Bytes = Bytes::from_static(b": keepalive\n\n");
 
 /// Settles a whole answer.
-pub fn whole(turn: Turn, observed: Observed, input: u64) {
-    let estimate = Estimate { input, ..Estimate::default() };
-    let end = ending(&observed, &estimate, 200);
+pub fn whole(turn: Turn, observed: Observed, estimate: &Estimate) {
+    let end = ending(&observed, estimate, 200);
     turn.succeed(end);
 }
 
@@ -50,6 +49,7 @@ fn ending(observed: &Observed, estimate: &Estimate, status: u16) -> End {
         finish_reason: observed.finish_reason.as_deref().map(str::to_owned),
         usage: observed.usage,
         estimate: estimate.usage(observed.text_bytes),
+        text_bytes: observed.text_bytes,
     }
 }
 
@@ -76,7 +76,7 @@ pub struct Relay {
 #[derive(Debug)]
 struct Engine {
     stream: Incoming,
-    _slot: Slot,
+    slot: Slot,
 }
 
 impl Relay {
@@ -94,7 +94,7 @@ impl Relay {
             estimate: rules.estimate,
             transcript: Transcript::new(rules),
             ready: VecDeque::new(),
-            engine: Some(Engine { stream: opening.rest, _slot: slot }),
+            engine: Some(Engine { stream: opening.rest, slot }),
             turn: Some(turn),
             timer: Box::pin(tokio::time::sleep(keepalive.min(silence))),
             last_heard: now,
@@ -117,15 +117,19 @@ impl Relay {
             turn.first_token();
         }
         match flow {
-            stream::Flow::Open => {}
+            stream::Flow::Open => {
+                if let Some(engine) = &mut self.engine {
+                    engine.slot.relayed(self.estimate.usage(self.transcript.observed().text_bytes).output);
+                }
+            }
             stream::Flow::Done | stream::Flow::Cut(_) => self.close(stream::End::Eof),
         }
     }
 
     /// The engine has ended, well or not.
     fn close(&mut self, end: stream::End) {
-        self.engine = None;
         let outcome = self.transcript.finish(end, &mut self.ready);
+        self.release();
         let Some(turn) = self.turn.take() else { return };
         let end = ending(self.transcript.observed(), &self.estimate, 200);
         match outcome {
@@ -136,6 +140,13 @@ impl Relay {
                 }
                 self.cut(turn, end, &ApiError::upstream());
             }
+        }
+    }
+
+    /// Leaves the engine: its slot counts what it said, and goes to the next.
+    fn release(&mut self) {
+        if let Some(mut engine) = self.engine.take() {
+            engine.slot.settle(&self.transcript.observed().usage_or(&self.estimate).0);
         }
     }
 
@@ -153,8 +164,8 @@ impl Relay {
         let silent = now.saturating_duration_since(self.last_heard);
         if silent >= self.silence {
             tracing::warn!(id = self.turn.as_ref().map_or("", Turn::id), "the engine went silent in a stream");
-            self.engine = None;
             let outcome = self.transcript.finish(stream::End::Failed, &mut self.ready);
+            self.release();
             if let (Some(turn), stream::Outcome::Cut(_)) = (self.turn.take(), outcome) {
                 let end = ending(self.transcript.observed(), &self.estimate, 200);
                 self.cut(turn, end, &ApiError::upstream_timeout());
@@ -209,7 +220,7 @@ impl http_body::Body for Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         // The connection to the engine closes first, so that it stops writing for nobody.
-        self.engine = None;
+        self.release();
         if let Some(turn) = self.turn.take() {
             let end = ending(self.transcript.observed(), &self.estimate, 200);
             turn.abandon(end);

@@ -86,6 +86,15 @@ fn take(app: &App, mut config: Config) -> Result<(), Vec<String>> {
         config.database.clone_from(&before.database);
         config.records.clone_from(&before.records);
     }
+    if before.limits.store != config.limits.store
+        || before.limits.time_zone != config.limits.time_zone
+        || before.limits.when_store_down != config.limits.when_store_down
+    {
+        tracing::warn!("`limits.store`, `limits.when_store_down` and `limits.time_zone` take effect at the next start");
+        config.limits.store.clone_from(&before.limits.store);
+        config.limits.time_zone.clone_from(&before.limits.time_zone);
+        config.limits.when_store_down = before.limits.when_store_down;
+    }
     let listening = |config: &Config| {
         let server = &config.server;
         let sizes = (server.worker_threads, server.max_connections, server.header_timeout, server.drain);
@@ -102,6 +111,7 @@ fn take(app: &App, mut config: Config) -> Result<(), Vec<String>> {
     app.fleet.reload(&config)?;
     app.gates.reload(&config.gates);
     app.identity.reload(&config);
+    app.limits.reload(&config);
     app.prompts.store(std::sync::Arc::new(library));
     app.config.store(std::sync::Arc::new(config));
     Ok(())

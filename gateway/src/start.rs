@@ -13,10 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, AppState};
+use crate::config::limits::LimitStore;
 use crate::config::{Config, Origin};
 use crate::fleet::Fleet;
+use crate::fleet::queue::exchange::board::Board;
 use crate::policy::gate::Gates;
 use crate::policy::identity::{Directory, FirstAdmin, ensure_first_admin};
+use crate::policy::limits::{Limits, rebuild, warning};
 use crate::policy::pseudonym::Pseudonyms;
 use crate::recorder::{Recorder, writer};
 use crate::reload;
@@ -28,6 +31,8 @@ use crate::telemetry::Telemetry;
 /// How often replicas look for changed keys, and quiet state is tidied.
 const REFRESH: Duration = Duration::from_secs(1);
 const TIDY: Duration = Duration::from_secs(60);
+/// Longest wait at the start for what was used before it.
+const REMEMBER: Duration = Duration::from_secs(3);
 
 /// Why a gateway did not start, for a person.
 #[derive(Debug)]
@@ -79,16 +84,21 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
         Pseudonyms::open(&store).await.map_err(|error| told("the keys of pseudonyms cannot be read", &error))?;
     let prompts = crate::app::prompts(&config)
         .map_err(|problems| StartError(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-    let fleet = Fleet::new(&config).map_err(|problems| StartError(problems.join("\n")))?;
+    let fleet = Fleet::new(&config, telemetry.clone()).map_err(|problems| StartError(problems.join("\n")))?;
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let limits = Limits::open(&config, &store, telemetry.clone(), &tasks, &stop)
+        .await
+        .map_err(|error| told("the limits cannot be read", &error))?;
     let app = Arc::new(App {
         identity: Directory::new(store.clone(), &config),
         gates: Gates::new(&config.gates),
+        limits: Arc::new(limits),
         fleet: Arc::new(fleet),
         prompts: ArcSwap::from_pointee(prompts),
         recorder: recorder.clone(),
         telemetry: telemetry.clone(),
-        tasks: TaskTracker::new(),
-        stop: CancellationToken::new(),
+        tasks,
+        stop,
         config: ArcSwap::from_pointee(config.clone()),
         origin,
         pseudonyms,
@@ -101,6 +111,7 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
     let writer_stop = CancellationToken::new();
     let writer = writer::start(recorder, Arc::new(config.clone()), writer_stop.clone())
         .map_err(|error| told("the recorder cannot start", &error))?;
+    remember(&app).await;
     let service = router(app.clone()).map_err(|error| told("the reference page cannot be made", &error))?;
     let (address, metrics_address) = (server.address, metrics_server.as_ref().map(|server| server.address));
     app.tasks.spawn(server.run(
@@ -114,6 +125,12 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
         app.tasks.spawn(server.run(Service::Metrics(page), config.server.clone(), telemetry, app.stop.clone()));
     }
     app.tasks.spawn(app.fleet.clone().watch(app.stop.clone()));
+    if let LimitStore::Redis(url) = &config.limits.store {
+        let board = url.read().and_then(|url| Board::new(url.reveal()));
+        let board = board.map_err(|error| told("replicas cannot hear each other", &error))?;
+        app.tasks.spawn(app.fleet.clone().exchange(board, app.stop.clone()));
+    }
+    app.tasks.spawn(warning::run(app.clone()));
     app.tasks.spawn(refresh(app.clone()));
     app.tasks.spawn(reload::watch(app.clone()));
     app.tasks.close();
@@ -124,6 +141,24 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
 pub fn make_private(folder: &std::path::Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Counts what was used before this start again. Requests need not wait for all of it: past a while, it goes on beside them.
+async fn remember(app: &AppState) {
+    let task = app.clone();
+    let (told, done) = tokio::sync::oneshot::channel();
+    app.tasks.spawn(async move {
+        let counted = tokio::select! {
+            counted = rebuild::at_start(&task) => counted,
+            () = task.stop.cancelled() => return,
+        };
+        // Nobody listens when it took longer than the start waits.
+        let _ = told.send(());
+        rebuild::on_demand(task, counted).await;
+    });
+    if tokio::time::timeout(REMEMBER, done).await.is_err() {
+        tracing::info!("what was used before this start is still being counted");
+    }
 }
 
 async fn metrics_alone(State(app): State<AppState>) -> crate::error::ApiResult<axum::response::Response> {
@@ -141,10 +176,14 @@ async fn refresh(app: AppState) {
         if let Err(error) = app.identity.refresh().await {
             tracing::debug!(%error, "keys could not be refreshed");
         }
+        if let Err(error) = app.limits.refresh(&app.store, &app.config).await {
+            tracing::debug!(%error, "limits could not be refreshed");
+        }
         if tidied.elapsed() >= TIDY {
             tidied = std::time::Instant::now();
             app.identity.tidy();
             app.gates.tidy();
+            app.limits.tidy();
             if let Err(error) = app.pseudonyms.prepare(&app.store).await {
                 tracing::debug!(%error, "keys of pseudonyms could not be prepared");
             }

@@ -93,6 +93,54 @@ pub struct ResultLabel {
     pub result: &'static str,
 }
 
+/// Label of what belongs to a model's line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct QueueLabels {
+    model: Arc<str>,
+    token_type: Option<&'static str>,
+}
+
+impl EncodeLabelSet for QueueLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder) -> Result<(), std::fmt::Error> {
+        use prometheus_client::encoding::EncodeLabel;
+        ("gen_ai_request_model", &*self.model).encode(encoder.encode_label())?;
+        if let Some(kind) = self.token_type {
+            ("gen_ai_token_type", kind).encode(encoder.encode_label())?;
+        }
+        Ok(())
+    }
+}
+
+/// What one model's line tells of itself.
+pub struct QueueMetrics {
+    pub waits: Histogram,
+    pub input: Counter,
+    pub output: Counter,
+}
+
+/// Labels of a limit that refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LimitLabels {
+    pub scope: &'static str,
+    pub limit: crate::policy::limits::rule::Kind,
+}
+
+impl EncodeLabelSet for LimitLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder) -> Result<(), std::fmt::Error> {
+        use prometheus_client::encoding::EncodeLabel;
+        ("guichet_limit_scope", self.scope).encode(encoder.encode_label())?;
+        ("guichet_limit", self.limit.to_string()).encode(encoder.encode_label())
+    }
+}
+
+/// Labels of a warning.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WarningLabels {
+    /// Percent of the limit.
+    pub level: &'static str,
+    pub window: &'static str,
+}
+
 type Histograms = Family<ModelLabels, Histogram, fn() -> Histogram>;
 
 fn seconds() -> Histogram {
@@ -113,6 +161,12 @@ pub struct Telemetry {
     pub unrecorded: Counter,
     pub open_connections: Gauge<i64, std::sync::atomic::AtomicI64>,
     pub energy: Counter<f64, AtomicU64>,
+    queue_waits: Family<QueueLabels, Histogram, fn() -> Histogram>,
+    queue_served: Family<QueueLabels, Counter>,
+    pub limit_refusals: Family<LimitLabels, Counter>,
+    pub limit_warnings: Family<WarningLabels, Counter>,
+    /// Warnings posted to the webhook, by what became of them.
+    pub webhooks: Family<ResultLabel, Counter>,
 }
 
 /// What one finished request adds.
@@ -153,6 +207,16 @@ impl Telemetry {
         registry.register("guichet_open_connections", "Client connections open", open_connections.clone());
         let energy = Counter::<f64, AtomicU64>::default();
         registry.register("guichet_energy_watt_hours", "Energy of the answers, estimated", energy.clone());
+        let queue_waits: Family<QueueLabels, Histogram, fn() -> Histogram> = Family::new_with_constructor(seconds);
+        registry.register("guichet_queue_wait_seconds", "Time in line, 0 for who passes at once", queue_waits.clone());
+        let queue_served = Family::<QueueLabels, Counter>::default();
+        registry.register("guichet_queue_served_tokens", "Tokens that the fair order counted", queue_served.clone());
+        let limit_refusals = Family::<LimitLabels, Counter>::default();
+        registry.register("guichet_limit_refusals", "Requests refused by a limit", limit_refusals.clone());
+        let limit_warnings = Family::<WarningLabels, Counter>::default();
+        registry.register("guichet_limit_warnings", "Limits that passed 80 or 100 percent", limit_warnings.clone());
+        let webhooks = Family::<ResultLabel, Counter>::default();
+        registry.register("guichet_webhooks", "Warnings posted to the webhook", webhooks.clone());
         Telemetry {
             registry,
             requests: telemetry_requests,
@@ -165,6 +229,21 @@ impl Telemetry {
             unrecorded,
             open_connections,
             energy,
+            queue_waits,
+            queue_served,
+            limit_refusals,
+            limit_warnings,
+            webhooks,
+        }
+    }
+
+    /// The metrics of one model's line.
+    pub fn queue(&self, model: &str) -> QueueMetrics {
+        let labels = |token_type| QueueLabels { model: Arc::from(model), token_type };
+        QueueMetrics {
+            waits: self.queue_waits.get_or_create_owned(&labels(None)),
+            input: self.queue_served.get_or_create_owned(&labels(Some("input"))),
+            output: self.queue_served.get_or_create_owned(&labels(Some("output"))),
         }
     }
 

@@ -1,11 +1,13 @@
-//! `/v1/admin/*`: organizations, projects, members, roles and keys; records, usage and the audit trail.
+//! `/v1/admin/*`: organizations, projects, members, roles, keys and limits; records, usage and the audit trail.
 //!
 //! Closed to the keys of projects as a whole, and then by role: what a caller may not see is answered like what does not
 //! exist. Every change is in the audit trail, and effective at once in this process.
 
 pub mod keys;
+pub mod limits;
 pub mod members;
 pub mod organizations;
+pub mod people;
 pub mod projects;
 pub mod trail;
 
@@ -27,6 +29,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(projects::routes())
         .merge(members::routes())
         .merge(keys::routes())
+        .merge(limits::routes())
+        .merge(people::routes())
         .merge(trail::routes())
         .route_layer(axum::middleware::from_fn(members_only))
 }
@@ -138,6 +142,9 @@ pub async fn commit(app: &App, change: Change) -> ApiResult<()> {
     change.commit().await?;
     if let Err(error) = app.identity.refresh().await {
         tracing::debug!(%error, "a change takes effect at the next refresh");
+    }
+    if let Err(error) = app.limits.refresh(&app.store, &app.config).await {
+        tracing::debug!(%error, "a change of limits takes effect at the next refresh");
     }
     Ok(())
 }

@@ -18,8 +18,9 @@ use crate::error::{ApiError, ApiResult};
 use crate::fleet::{Call, Deployment, Model, NotAnAnswer, Reply};
 use crate::openai::fold::{Folding, fold_messages};
 use crate::openai::rules::{Bounds, Cleaning, Reasoning, Rename, Rules};
-use crate::openai::usage::{Estimate, Impacts, ImpactsOf};
+use crate::openai::usage::{Impacts, ImpactsOf};
 use crate::openai::{Edits, Expected, Head, WireError, answer};
+use crate::policy::limits::Output;
 use crate::prompts::{self, Rendered};
 use crate::recorder::Endpoint;
 use crate::relay::{self, Relay};
@@ -27,9 +28,6 @@ use crate::relay::{self, Relay};
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(chat))
 }
-
-/// Bytes of an answer's text to one token, when its engine does not count.
-const BYTES_PER_TOKEN: f32 = 4.0;
 
 /// A chat request: OpenAI's, every other field of which goes to the engine untouched.
 #[derive(utoipa::ToSchema)]
@@ -98,7 +96,8 @@ pub async fn generate(
     cleaning: Cleaning,
     build: &(dyn Fn(&Deployment) -> ApiResult<Bytes> + Send + Sync),
 ) -> ApiResult<Response> {
-    let input = visit.turn.input_estimate();
+    let tenant = visit.tenant(head)?;
+    let estimate = visit.reserve(model, Output::of(head)?).await?;
     let mistral = visit.caller.is_mistral_sdk();
     let answer_limit = visit.app.config.load().server.answer_limit;
     let usage_asked = head.include_usage();
@@ -113,7 +112,7 @@ pub async fn generate(
         },
         cleaning,
         coalesce_tool_calls: mistral,
-        estimate: Estimate { input, bytes_per_token: BYTES_PER_TOKEN },
+        estimate,
         impacts: served.impact.clone().map(|impact| {
             ImpactsOf::new(move |usage| {
                 let (energy, carbon) = impact.of(usage.input, usage.output);
@@ -124,7 +123,7 @@ pub async fn generate(
     };
     let headers = visit.engine_headers();
     let Visit { app, caller, turn, .. } = visit;
-    let job = caller.job(model, call, head.stream(), &headers, build);
+    let job = caller.job(model, (tenant, estimate.input), call, head.stream(), &headers, build);
     let reply = app
         .fleet
         .send(&job, &mut turn.trail, |served, deployment, bytes| {
@@ -132,9 +131,10 @@ pub async fn generate(
         })
         .await;
     match reply? {
-        Reply::Whole(slot, (bytes, observed)) => {
+        Reply::Whole(mut slot, (bytes, observed)) => {
+            slot.settle(&observed.usage_or(&estimate).0);
             let response = json_response(bytes, &slot.model, &slot.deployment);
-            relay::whole(turn.hand_over(), observed, input);
+            relay::whole(turn.hand_over(), observed, &estimate);
             Ok(response)
         }
         Reply::Stream(slot, opening) => {
@@ -188,6 +188,9 @@ pub fn shared_edits<'e>(edits: &mut Edits<'_, '_, 'e>, head: &Head<'_>, deployme
             _ => std::borrow::Cow::Borrowed(br#"{"include_usage":true}"#.as_slice()),
         };
         edits.set("stream_options", options);
+    }
+    if !deployment.quirks.service_tier {
+        edits.remove("service_tier");
     }
     if !deployment.quirks.stream_options {
         edits.remove("stream_options");

@@ -16,6 +16,7 @@ use crate::fleet::{Call, Deployment, NotAnAnswer, Reply};
 use crate::openai::embeddings::{self, Format, Input};
 use crate::openai::usage::Estimate;
 use crate::openai::{Edits, Head, Remedy, WireError};
+use crate::policy::limits::Output;
 use crate::recorder::{End, Endpoint};
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -75,13 +76,17 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
         if model.dimensions.is_some() {
             edits.remove("dimensions");
         }
+        if !deployment.quirks.service_tier {
+            edits.remove("service_tier");
+        }
         Ok(edits.finish(body.clone()))
     };
-    let estimate = Estimate { input: visit.turn.input_estimate(), ..Estimate::default() };
+    let tenant = visit.tenant(head)?;
+    let estimate = visit.reserve(&model, Output::Nothing).await?;
     let headers = visit.engine_headers();
     let Visit { app, caller, turn, .. } = visit;
     let id = caller.id.0.clone();
-    let job = caller.job(&model, Call::Embeddings, false, &headers, &build);
+    let job = caller.job(&model, (tenant, estimate.input), Call::Embeddings, false, &headers, &build);
     let reply = app
         .fleet
         .send(&job, &mut turn.trail, |served, _, bytes| {
@@ -97,9 +102,10 @@ pub fn finish(
     reply: Reply<(Bytes, Option<crate::openai::Usage>)>,
     estimate: &Estimate,
 ) -> ApiResult<Response> {
-    let Reply::Whole(slot, (bytes, usage)) = reply else {
+    let Reply::Whole(mut slot, (bytes, usage)) = reply else {
         return Err(ApiError::internal("a stream where none was asked"));
     };
+    slot.settle(&usage.unwrap_or(estimate.usage(0)));
     let response = json_response(bytes, &slot.model, &slot.deployment);
     turn.hand_over().succeed(End { status: 200, usage, estimate: estimate.usage(0), ..End::default() });
     Ok(response)

@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::AppState;
+use crate::config::limits::WhenStoreDown;
 use crate::fleet::Model;
 use crate::fleet::health::Colour;
 use crate::policy::identity::Principal;
@@ -26,9 +27,12 @@ pub fn routes() -> OpenApiRouter<AppState> {
 pub struct Health {
     /// `ok`, or `unavailable` with status 503.
     status: &'static str,
+    /// Where limits are counted in Redis: `ok`, or what requests meet while it is gone: `share`, `open` or `closed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<&'static str>,
 }
 
-const OK: Health = Health { status: "ok" };
+const OK: Health = Health { status: "ok", limits: None };
 
 /// The process answers.
 #[utoipa::path(get, path = "/health", tag = "Health", responses((status = 200, body = Health)))]
@@ -54,9 +58,15 @@ async fn live() -> Json<Health> {
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 async fn ready(State(app): State<AppState>) -> Response {
     if app.stop.is_cancelled() || !app.recorder.has_room() {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "unavailable" })).into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "unavailable", limits: None })).into_response();
     }
-    Json(OK).into_response()
+    let limits = app.limits.health().map(|store| match (store.up, store.when_down) {
+        (true, _) => "ok",
+        (false, WhenStoreDown::Share) => "share",
+        (false, WhenStoreDown::Open) => "open",
+        (false, WhenStoreDown::Closed) => "closed",
+    });
+    Json(Health { limits, ..OK }).into_response()
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -64,6 +74,8 @@ pub struct ModelHealth {
     id: String,
     /// `green`: answers; `yellow`: some engine fails or is set aside; `orange`: comes back; `red`: no engine.
     status: &'static str,
+    /// Requests that wait for one of its engines.
+    waiting: usize,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -77,8 +89,14 @@ pub struct ModelHealthList {
     responses((status = 200, body = ModelHealthList)))]
 async fn models(State(app): State<AppState>, who: Principal) -> Json<ModelHealthList> {
     let models = app.fleet.visible(who.organization_name());
-    let data =
-        models.iter().map(|model| ModelHealth { id: model.id.to_string(), status: colour(model).as_str() }).collect();
+    let data = models
+        .iter()
+        .map(|model| ModelHealth {
+            id: model.id.to_string(),
+            status: colour(model).as_str(),
+            waiting: model.held.queue.waiting(),
+        })
+        .collect();
     Json(ModelHealthList { object: "list", data })
 }
 

@@ -9,12 +9,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::admin::keys::{NewKey, make};
+use super::admin::limits::{LimitState, states};
 use super::admin::{List, allowed, change, commit, visible};
 use super::json::Json;
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::config::DataClass;
 use crate::error::{ApiError, ApiResult};
 use crate::policy::identity::{Owner, Principal};
+use crate::policy::limits::plan::Payer;
 use crate::policy::role::Scope;
 use crate::store::Page;
 use crate::store::keys::{Holder, Key, KeyFilter};
@@ -48,6 +50,10 @@ struct Me {
     name: Option<String>,
     /// Roles of the member: `manager` on `organization:3`.
     roles: Vec<RoleHeld>,
+    /// The organization's plan; null when it has none, which limits nothing.
+    plan: Option<String>,
+    /// Every limit that applies to this key, on any model, and what remains.
+    limits: Vec<LimitState>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -57,7 +63,8 @@ struct RoleHeld {
     scope: String,
 }
 
-fn describe(who: &Principal) -> Me {
+async fn describe(app: &App, who: &Principal) -> Me {
+    let (plan, limits) = limits_of(app, who).await;
     let project = who.project();
     let member = who.member();
     Me {
@@ -80,13 +87,23 @@ fn describe(who: &Principal) -> Me {
             .iter()
             .map(|held| RoleHeld { role: held.role.to_string(), scope: Scope::to_string(&held.scope) })
             .collect(),
+        plan,
+        limits,
     }
 }
 
-/// Who the caller is.
+async fn limits_of(app: &App, who: &Principal) -> (Option<String>, Vec<LimitState>) {
+    let Some(payer) = Payer::of(who) else { return (None, Vec::new()) };
+    let (chain, standing) = app.limits.read(&payer).await;
+    let book = app.limits.book();
+    let plan = book.plan(book.own(payer.organization)).map(|plan| plan.name.clone());
+    (plan, states(&book, payer.organization, &chain.limits, standing.as_deref()))
+}
+
+/// Who the caller is, and every limit that applies with what remains of it.
 #[utoipa::path(get, path = "/v1/me", tag = "Account", security(("key" = [])), responses((status = 200, body = Me)))]
-async fn me(who: Principal) -> Answer<Me> {
-    Answer(describe(&who))
+async fn me(State(app): State<AppState>, who: Principal) -> Answer<Me> {
+    Answer(describe(&app, &who).await)
 }
 
 /// The account of a key, in Albert API's words: a member, or a project.

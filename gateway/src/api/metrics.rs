@@ -76,6 +76,20 @@ fn write_present(app: &App, page: &mut String) {
         .iter()
         .map(|model| (format!("{{gen_ai_request_model={:?}}}", &*model.id), model.held.queue.waiting() as f64));
     gauge(page, "guichet_queue_waiting", "Requests waiting for an engine", waiting.collect::<Vec<_>>());
+    if let Some(store) = app.limits.health() {
+        for (name, help, value) in [
+            ("guichet_limit_store_up", "1 when the Redis of limits answers", f64::from(u8::from(store.up))),
+            (
+                "guichet_limit_store_replicas",
+                "Replicas that count in it, when it last answered",
+                f64::from(store.replicas),
+            ),
+            ("guichet_limit_settlements_waiting", "Settlements that it has not been told yet", store.waiting as f64),
+            ("guichet_limit_settlements_lost", "Settlements given up during an outage", store.lost as f64),
+        ] {
+            gauge(page, name, help, [(String::new(), value)]);
+        }
+    }
     let stats = app.recorder.journal.stats();
     for (name, help, value) in [
         ("guichet_records_waiting", "Records on disk that the database has not taken yet", stats.waiting as f64),

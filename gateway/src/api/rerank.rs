@@ -16,7 +16,7 @@ use crate::fleet::engine::RerankStyle;
 use crate::fleet::{Call, Deployment, NotAnAnswer};
 use crate::openai::Head;
 use crate::openai::rerank::{self, Asked};
-use crate::openai::usage::Estimate;
+use crate::policy::limits::Output;
 use crate::recorder::Endpoint;
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -57,11 +57,12 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
             RerankStyle::Absent => Err(ApiError::internal(format!("{}: this engine does not rerank", deployment.name))),
         }
     };
-    let estimate = Estimate { input: visit.turn.input_estimate(), ..Estimate::default() };
+    let tenant = visit.tenant(head)?;
+    let estimate = visit.reserve(&model, Output::Nothing).await?;
     let headers = visit.engine_headers();
     let Visit { app, caller, turn, .. } = visit;
     let id = caller.id.0.clone();
-    let job = caller.job(&model, Call::Rerank, false, &headers, &build);
+    let job = caller.job(&model, (tenant, estimate.input), Call::Rerank, false, &headers, &build);
     let reply = app
         .fleet
         .send(&job, &mut turn.trail, |served, _, bytes| {

@@ -15,6 +15,7 @@ use crate::policy::identity::Principal;
 use crate::recorder::Endpoint;
 use crate::store::now;
 use crate::store::page::Reach;
+use crate::store::people::{ActiveUsers, Month};
 use crate::store::totals::{Dimension, Total};
 use crate::store::usage::UsageFilter;
 
@@ -37,7 +38,8 @@ pub struct Wanted {
     start_time: Option<i64>,
     /// As `end`, in Unix seconds.
     end_time: Option<i64>,
-    /// What totals are split by, with commas: `day`, `organization`, `project`, `key`, `model`, `endpoint`.
+    /// What totals are split by, with commas: `day`, `organization`, `project`, `key`, `model`, `endpoint`,
+    /// `error_code`.
     by: Option<String>,
     /// Only this endpoint: `chat.completions`, `completions`, `embeddings`, `rerank`, or its path.
     endpoint: Option<String>,
@@ -75,6 +77,9 @@ pub struct Bucket {
     model: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
+    /// Why requests were refused or failed: `quota_exceeded`, `permission_denied`. Empty for those that went well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<String>,
     requests: i64,
     /// Failed, cut or interrupted.
     errors: i64,
@@ -120,6 +125,9 @@ pub struct UsageList {
     #[schema(example = "list")]
     object: &'static str,
     data: Vec<Bucket>,
+    /// Over organizations only: active end users of each month that the range touches, beside accounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_users: Option<Vec<ActiveUsers>>,
 }
 
 impl From<Total> for Bucket {
@@ -136,6 +144,7 @@ impl From<Total> for Bucket {
             key_id: total.key_id,
             model: total.model,
             endpoint: total.endpoint,
+            error_code: total.error_code,
             requests: total.requests,
             errors: total.errors,
             refused: total.refused,
@@ -200,21 +209,22 @@ impl Wanted {
 
     fn dimensions(&self, default: &[Dimension]) -> ApiResult<Vec<Dimension>> {
         let Some(text) = &self.by else { return Ok(default.to_vec()) };
-        let known = "day, organization, project, key, model, endpoint";
+        let known = "day, organization, project, key, model, endpoint, error_code";
         text.split(',')
             .filter(|word| !word.trim().is_empty())
             .map(|word| word.trim().parse())
             .collect::<Result<_, ()>>()
             .map_err(|()| bad("by", &format!("prend parmi : {known}"), &format!("takes among: {known}")))
     }
+}
 
-    fn wants_csv(&self, headers: &HeaderMap) -> ApiResult<bool> {
-        match self.format.as_deref() {
-            Some("csv") => Ok(true),
-            Some("json") => Ok(false),
-            Some(_) => Err(bad("format", "vaut json ou csv", "is json or csv")),
-            None => Ok(headers.get(header::ACCEPT).is_some_and(|kind| kind.as_bytes().starts_with(b"text/csv"))),
-        }
+/// Whether the answer is wanted as CSV, by the query or by `Accept`.
+pub fn wants_csv(format: Option<&str>, headers: &HeaderMap) -> ApiResult<bool> {
+    match format {
+        Some("csv") => Ok(true),
+        Some("json") => Ok(false),
+        Some(_) => Err(bad("format", "vaut json ou csv", "is json or csv")),
+        None => Ok(headers.get(header::ACCEPT).is_some_and(|kind| kind.as_bytes().starts_with(b"text/csv"))),
     }
 }
 
@@ -224,34 +234,44 @@ async fn answer(
     wanted: &Wanted,
     reach: Reach,
     default: &[Dimension],
+    people: bool,
 ) -> ApiResult<Response> {
     let filter = wanted.filter(reach)?;
     let by = wanted.dimensions(default)?;
     let most = limit(wanted.limit.unwrap_or(1_000), 10_000)?;
     let totals = app.store.usage_totals(&filter, &by, most, wanted.offset.unwrap_or(0).max(0)).await?;
     let data: Vec<Bucket> = totals.into_iter().map(Bucket::from).collect();
-    if wanted.wants_csv(headers)? {
+    if wants_csv(wanted.format.as_deref(), headers)? {
         return Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv(&data)).into_response());
     }
-    Ok(axum::Json(UsageList { object: "list", data }).into_response())
+    let mut active_users = None;
+    if people {
+        let mut all = Vec::new();
+        for month in Month::touched(filter.start, filter.end.min(now() + 1)) {
+            all.extend(app.store.active_users(&filter.reach, filter.organization, &month).await?);
+        }
+        active_users = Some(all);
+    }
+    Ok(axum::Json(UsageList { object: "list", data, active_users }).into_response())
 }
 
-/// The same columns whatever the split; a cell that a spreadsheet would run as a formula is quoted as text.
+/// A cell of CSV; one that a spreadsheet would run as a formula is quoted as text.
+pub fn cell(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
+    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+/// The same columns whatever the split.
 fn csv(buckets: &[Bucket]) -> String {
-    let cell = |text: &str| {
-        let text =
-            if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
-        if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-    };
     let number = |id: Option<i64>| id.map(|id| id.to_string()).unwrap_or_default();
     let word = |text: &Option<String>| cell(text.as_deref().unwrap_or_default());
     let mut out = String::from(
-        "day,organization_id,organization,project_id,project,key_id,model,endpoint,requests,errors,refused,estimated,\
+        "day,organization_id,organization,project_id,project,key_id,model,endpoint,error_code,requests,errors,refused,estimated,\
          prompt_tokens,completion_tokens,total_tokens,seconds,kWh,kgCO2eq\r\n",
     );
     for b in buckets {
         out.push_str(&format!(
-            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\r\n",
+            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\r\n",
             word(&b.day),
             number(b.organization_id),
             word(&b.organization),
@@ -260,6 +280,7 @@ fn csv(buckets: &[Bucket]) -> String {
             word(&b.key_id),
             word(&b.model),
             word(&b.endpoint),
+            word(&b.error_code),
             b.requests,
             b.errors,
             b.refused,
@@ -286,7 +307,7 @@ async fn usage(
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> ApiResult<Response> {
-    answer(&app, &headers, &wanted, who.usage_reach(), &MINE).await
+    answer(&app, &headers, &wanted, who.usage_reach(), &MINE, false).await
 }
 
 /// The same, at the address Albert API's clients use.
@@ -297,7 +318,7 @@ async fn my_usage(
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> ApiResult<Response> {
-    answer(&app, &headers, &wanted, who.usage_reach(), &MINE).await
+    answer(&app, &headers, &wanted, who.usage_reach(), &MINE, false).await
 }
 
 /// Usage over organizations, for those who may read them.
@@ -309,5 +330,5 @@ async fn all_usage(
     headers: HeaderMap,
     Query(wanted): Query<Wanted>,
 ) -> ApiResult<Response> {
-    answer(&app, &headers, &wanted, reach(&who)?, &[Dimension::Organization, Dimension::Model]).await
+    answer(&app, &headers, &wanted, reach(&who)?, &[Dimension::Organization, Dimension::Model], true).await
 }

@@ -14,16 +14,16 @@ use super::body;
 use crate::app::{App, AppState};
 use crate::config::model::ModelType;
 use crate::config::server::Language;
-use crate::error::{ApiError, ApiResult};
-use crate::fleet::{Call, Deployment, Job, Model};
+use crate::error::{ApiError, ApiResult, short};
+use crate::fleet::{Call, Deployment, Job, Model, Tenant, Tier};
 use crate::layers::{self, REQUEST_ID, RequestId};
 use crate::openai::Head;
+use crate::openai::usage::Estimate;
 use crate::policy::identity::Principal;
+use crate::policy::limits::estimate::Weight;
+use crate::policy::limits::standing::RateHeaders;
+use crate::policy::limits::{Asked, Output};
 use crate::recorder::{Admission, Endpoint, Turn};
-
-/// Bytes of a request body to one token, to estimate its input before an engine counts it. French is near 4, and
-/// JSON around it weighs a little.
-const BYTES_PER_TOKEN: u64 = 4;
 
 /// Who calls, and what the head of the request says besides.
 pub struct Caller {
@@ -79,6 +79,9 @@ pub struct Visit {
     pub caller: Caller,
     pub body: Bytes,
     pub turn: Turn,
+    weight: Weight,
+    /// Where the caller's limits stand, once they were asked.
+    standing: Option<RateHeaders>,
 }
 
 /// The rest of a call once it is admitted.
@@ -102,21 +105,26 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
         Ok(head) => head,
         Err(fault) => return refuse_unread(&app, &caller, endpoint, fault.into()),
     };
-    let tokens = (body.len() as u64).div_ceil(BYTES_PER_TOKEN);
+    let weight = Weight::of(&body);
+    let tokens = app.limits.estimates.guess(head.model(), weight);
     let admission = admission(&app, &caller, endpoint, Some(&head), tokens);
     let mut turn = match app.recorder.admit(admission, caller.started) {
         Ok(turn) => turn,
         Err(error) => return error.into_response(),
     };
     turn.parameters(head.parameters());
-    let mut visit = Visit { app, caller, body, turn };
-    match story(&mut visit, &head).await {
+    let mut visit = Visit { app, caller, body, turn, weight, standing: None };
+    let mut response = match story(&mut visit, &head).await {
         Ok(response) => response,
         Err(error) => {
             visit.turn.fail(&error);
             error.into_response()
         }
+    };
+    if let Some(standing) = &visit.standing {
+        standing.write(response.headers_mut());
     }
+    response
 }
 
 /// A request refused before it could be read has its record too.
@@ -168,6 +176,48 @@ impl Visit {
         Ok(model)
     }
 
+    /// On whose behalf the engines work, and how urgently: OpenAI's `service_tier`.
+    pub fn tenant(&self, head: &Head<'_>) -> ApiResult<Tenant> {
+        let who = &self.caller.who;
+        let settings = self.app.limits.tenant(who);
+        let tier = match head.string("service_tier")?.as_deref() {
+            None | Some("auto" | "default") => Tier::Interactive,
+            Some("flex") => Tier::Flex,
+            Some("priority") if settings.priority => Tier::Priority,
+            Some("priority") => return Err(priority_denied()),
+            Some(other) => return Err(unknown_tier(other)),
+        };
+        Ok(Tenant {
+            organization: who.organization_id().unwrap_or(0),
+            project: who.project_id().unwrap_or(0),
+            weight: settings.weight,
+            project_weight: settings.project_weight,
+            tier,
+        })
+    }
+
+    /// Takes what this request may use from the caller's limits. What it says is what to count when the engine does not.
+    pub async fn reserve(&mut self, model: &Model, output: Output) -> ApiResult<Estimate> {
+        let asked = Asked {
+            model: &model.id,
+            context_length: model.context_length,
+            body: &self.body,
+            weight: self.weight,
+            output,
+        };
+        match self.app.limits.reserve(&self.caller.who, asked).await {
+            Ok(granted) => {
+                self.standing = granted.headers;
+                self.turn.reserved(granted.reservation, granted.input);
+                Ok(Estimate { input: granted.input, bytes_per_token: granted.output_ratio })
+            }
+            Err((error, headers)) => {
+                self.standing = headers;
+                Err(error)
+            }
+        }
+    }
+
     /// Refuses addresses that an engine would fetch.
     pub fn check_urls(&self, head: &Head<'_>) -> ApiResult<()> {
         let config = self.app.config.load();
@@ -183,18 +233,37 @@ impl Visit {
     }
 }
 
+fn priority_denied() -> ApiError {
+    ApiError::bad_request(
+        "« service_tier » vaut « priority », que le forfait de votre organisation ne prévoit pas.",
+        "“service_tier” is “priority”, which your organization’s plan does not allow.",
+    )
+    .param("service_tier")
+}
+
+fn unknown_tier(said: &str) -> ApiError {
+    let said = short(said);
+    ApiError::bad_request(
+        format!("« service_tier » ne peut valoir « {said} » : il faut auto, default, flex ou priority."),
+        format!("“service_tier” cannot be “{said}”: use auto, default, flex or priority."),
+    )
+    .param("service_tier")
+}
+
 impl Caller {
     /// A job for engines on behalf of this caller.
     pub fn job<'a>(
         &'a self,
         model: &'a std::sync::Arc<Model>,
+        (tenant, input): (Tenant, u64),
         call: Call,
         streamed: bool,
         headers: &'a HeaderMap,
         build: &'a (dyn Fn(&Deployment) -> ApiResult<Bytes> + Send + Sync),
     ) -> Job<'a> {
         let who = &self.who;
-        Job { model, organization: who.organization_name(), class: who.data_class(), call, streamed, headers, build }
+        let (organization, class) = (who.organization_name(), who.data_class());
+        Job { model, organization, class, tenant, input, call, streamed, headers, build }
     }
 }
 

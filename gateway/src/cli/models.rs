@@ -1,6 +1,7 @@
 //! `guichet models`: what is served, by whom, how healthy — asked of the engines now.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -21,7 +22,7 @@ pub struct Models {
 impl Models {
     pub async fn run(&self, out: &mut impl Write) -> Outcome {
         let (config, origin) = self.source.read()?;
-        let fleet = Fleet::new(&config).map_err(|problems| Failure(problems.join("\n")))?;
+        let fleet = Fleet::new(&config, Arc::default()).map_err(|problems| Failure(problems.join("\n")))?;
         let well = fleet.ask_all().await;
         let models = fleet.visible(None);
         if self.json {

@@ -5,7 +5,9 @@ use std::io::Write;
 use clap::Subcommand;
 
 use super::{Failure, Outcome, Source};
+use crate::policy::limits::rule::Scope;
 use crate::store::organizations::Organization;
+use crate::store::overrides::Setting;
 use crate::store::page::Reach;
 use crate::store::{Actor, Database, Page};
 
@@ -20,6 +22,18 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Give an organization a plan of the configuration. A running gateway takes it within a second
+    Plan {
+        /// Name or id of the organization
+        organization: String,
+        /// Name of the plan; absent: back to the default one
+        plan: Option<String>,
+        /// Share of a busy model among organizations that wait, over the plan's
+        #[arg(long)]
+        weight: Option<u32>,
+        #[command(flatten)]
+        source: Source,
     },
     /// List organizations
     List {
@@ -55,6 +69,24 @@ impl Command {
                 } else {
                     writeln!(out, "Organization {} made: {}", made.id, made.name)?;
                 }
+            }
+            Command::Plan { organization, plan, weight, source } => {
+                let (config, _) = source.read()?;
+                if let Some(name) = plan.as_ref().filter(|name| !config.plans.contains_key(*name)) {
+                    let known: Vec<&str> = config.plans.keys().map(String::as_str).collect();
+                    let known = known.join(", ");
+                    return Err(Failure(format!("there is no plan {name:?}; the configuration has: {known}")));
+                }
+                let database = source.database().await?;
+                let organization = find(&database, organization).await?;
+                let mut change = database.change(Actor::CLI).await?;
+                let scope = Scope::Organization(organization.id);
+                let before = change.quota(organization.id).await?.setting(scope);
+                let setting = Setting { plan: plan.clone(), weight: *weight, ..before };
+                change.set_limits(organization.id, scope, &setting).await?;
+                change.commit().await?;
+                let default = config.limits.default_plan.as_deref().unwrap_or("none");
+                writeln!(out, "{}: plan {}", organization.name, plan.as_deref().unwrap_or(default))?;
             }
             Command::List { source, json } => {
                 let database = source.database().await?;

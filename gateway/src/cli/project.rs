@@ -8,6 +8,7 @@ use super::{Failure, Outcome, Source, organization};
 use crate::config::DataClass;
 use crate::prompts::Cleaning;
 use crate::store::page::Reach;
+use crate::store::people::Month;
 use crate::store::projects::Project;
 use crate::store::{Actor, Database, Page};
 
@@ -28,6 +29,24 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Import the monthly active users that a product counts itself
+    ActiveUsers {
+        /// Name or id of the project
+        project: String,
+        /// How many
+        users: i64,
+        /// Name or id of its organization
+        #[arg(long)]
+        organization: String,
+        /// 2026-11
+        #[arg(long)]
+        month: String,
+        /// Who says so, and how they counted
+        #[arg(long = "from", value_name = "SOURCE")]
+        said_by: String,
+        #[command(flatten)]
+        source: Source,
     },
     /// List projects
     List {
@@ -71,6 +90,19 @@ impl Command {
                     let class = made.data_class.as_str();
                     writeln!(out, "Project {} made: {} of {}, {class} data", made.id, made.name, made.organization)?;
                 }
+            }
+            Command::ActiveUsers { project, users, organization, month, said_by, source } => {
+                let month = Month::parse(month).ok_or_else(|| Failure(format!("{month:?} is not a month: 2026-11")))?;
+                let database = source.database().await?;
+                let project = find(&database, organization, project).await?;
+                let mut change = database.change(Actor::CLI).await?;
+                let made = change.attest_users(project.id, &month, *users, said_by).await?;
+                change.commit().await?;
+                writeln!(
+                    out,
+                    "{} / {}: {} active users in {}",
+                    project.organization, project.name, made.users, made.month
+                )?;
             }
             Command::List { organization, source, json } => {
                 let database = source.database().await?;

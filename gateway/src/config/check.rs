@@ -1,5 +1,7 @@
 //! What the types of the configuration cannot say: names that must exist, be unique, or make sense together.
 
+mod limits;
+
 use std::collections::{HashMap, HashSet};
 
 use super::load::Origin;
@@ -85,6 +87,7 @@ pub(super) fn check(origin: &Origin, config: &Config, problems: &mut Vec<Problem
     if !broken_models {
         fallbacks(config, &mut checker);
     }
+    limits::check(config, !broken_models, &mut checker);
 }
 
 fn settings(config: &Config, checker: &mut Checker<'_>) {

@@ -198,14 +198,28 @@ impl Default for Gates {
 pub struct Queue {
     /// Requests that may wait for one model.
     pub length: usize,
+    /// Requests of one organization that may wait for one model.
+    pub per_organization: usize,
     /// Longest wait.
     #[schema(value_type = String)]
     pub wait: Span,
+    /// Longest wait of a batch (`service_tier: flex`).
+    #[schema(value_type = String)]
+    pub flex_wait: Span,
+    /// Wait after which a batch is served like the rest, within its organization's share.
+    #[schema(value_type = String)]
+    pub flex_aging: Span,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Queue { length: 1_000, wait: Span::seconds(30) }
+        Queue {
+            length: 1_000,
+            per_organization: 250,
+            wait: Span::seconds(30),
+            flex_wait: Span::seconds(300),
+            flex_aging: Span::seconds(60),
+        }
     }
 }
 

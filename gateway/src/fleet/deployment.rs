@@ -9,6 +9,7 @@ use http::{HeaderValue, Uri};
 
 use super::engine::{Place, Quirks, quirks};
 use super::health::Health;
+use super::lease::Lease;
 use crate::config::model::{self, EngineKind, MessageLayout, ReasoningSource};
 use crate::config::{Config, DataClass, Hosting};
 
@@ -46,6 +47,8 @@ pub struct Deployment {
     pub chunk_timeout: Duration,
     pub authorization: Option<HeaderValue>,
     pub live: Arc<Live>,
+    /// This replica's part of its slots.
+    lease: Arc<Lease>,
     uris: [Uri; 4],
     pub health_uri: Uri,
     allowed: [bool; 3],
@@ -62,7 +65,13 @@ pub enum Call {
 
 impl Deployment {
     /// Compiles a checked deployment. The error names it and never its key.
-    pub fn new(config: &Config, said: &model::Deployment, id: &str, live: Arc<Live>) -> Result<Deployment, String> {
+    pub fn new(
+        config: &Config,
+        said: &model::Deployment,
+        id: &str,
+        live: Arc<Live>,
+        lease: &Arc<Lease>,
+    ) -> Result<Deployment, String> {
         let quirks = quirks(said.engine);
         let base = said.url.as_str().trim_end_matches('/').to_owned();
         let root = format!("{}{}", &said.url[..url::Position::BeforePath], "");
@@ -113,6 +122,7 @@ impl Deployment {
             chunk_timeout: said.chunk_timeout.0,
             authorization,
             live,
+            lease: lease.clone(),
             uris: [
                 uri(Place::Base("/chat/completions"))?,
                 uri(Place::Base("/completions"))?,
@@ -149,7 +159,7 @@ impl Deployment {
 
     /// The requests it may hold now: less than its capacity while it returns from an ejection, 0 while ejected.
     pub fn present_capacity(&self) -> u32 {
-        self.live.health.share_of(self.capacity)
+        self.lease.part(self.live.health.share_of(self.capacity))
     }
 
     /// Takes a slot when one is free.

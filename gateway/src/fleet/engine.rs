@@ -34,6 +34,8 @@ pub struct Quirks {
     pub max_completion_tokens: bool,
     /// Knows `encoding_format: base64`; else floats are asked and encoded here.
     pub base64: bool,
+    /// Takes `service_tier`. It is the line here that obeys it; an engine that may refuse it never sees it.
+    pub service_tier: bool,
 }
 
 const OPENAI: Quirks = Quirks {
@@ -43,13 +45,14 @@ const OPENAI: Quirks = Quirks {
     stream_options: true,
     max_completion_tokens: true,
     base64: false,
+    service_tier: false,
 };
 
 /// The row of an engine.
 pub const fn quirks(kind: EngineKind) -> Quirks {
     match kind {
         EngineKind::OpenAi => OPENAI,
-        EngineKind::Vllm => Quirks { health: Place::Root("/health"), base64: true, ..OPENAI },
+        EngineKind::Vllm => Quirks { health: Place::Root("/health"), base64: true, service_tier: true, ..OPENAI },
         EngineKind::Sglang => Quirks { health: Place::Root("/health"), max_completion_tokens: true, ..OPENAI },
         EngineKind::LlamaCpp => {
             Quirks { health: Place::Root("/health"), base64: true, max_completion_tokens: false, ..OPENAI }

@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::deployment::{Deployment, Live};
+use super::lease::Lease;
 use super::queue::Queue;
 use super::retry::Budget;
 use crate::config::model::{self, Costs, Impact, ModelType};
 use crate::config::{Config, DataClass};
 use crate::error::{ApiError, ApiResult};
+use crate::telemetry::Telemetry;
 
 /// A model as clients name it, with the engines that serve it.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub struct Model {
 }
 
 /// What of a model outlives a reload.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Held {
     pub queue: Queue,
     pub retries: Budget,
@@ -96,7 +98,13 @@ impl Catalogue {
         for said in &config.models {
             let mut deployments = Vec::with_capacity(said.deployments.len());
             for one in &said.deployments {
-                match Deployment::new(config, one, &said.id, registry.live(&one.name, one.url.as_str())) {
+                match Deployment::new(
+                    config,
+                    one,
+                    &said.id,
+                    registry.live(&one.name, one.url.as_str()),
+                    &registry.lease,
+                ) {
                     Ok(deployment) => deployments.push(Arc::new(deployment)),
                     Err(problem) => problems.push(problem),
                 }
@@ -150,13 +158,19 @@ impl Model {
 }
 
 /// State that outlives reloads, by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
+    telemetry: Arc<Telemetry>,
+    pub lease: Arc<Lease>,
     live: Mutex<HashMap<(String, String), Arc<Live>>>,
     held: Mutex<HashMap<String, Arc<Held>>>,
 }
 
 impl Registry {
+    pub fn new(telemetry: Arc<Telemetry>) -> Registry {
+        Registry { telemetry, lease: Arc::default(), live: Mutex::default(), held: Mutex::default() }
+    }
+
     fn live(&self, name: &str, url: &str) -> Arc<Live> {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.entry((name.to_owned(), url.to_owned())).or_default().clone()
@@ -164,7 +178,8 @@ impl Registry {
 
     fn held(&self, id: &str) -> Arc<Held> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.entry(id.to_owned()).or_default().clone()
+        let new = || Arc::new(Held { queue: Queue::new(&self.telemetry, id), retries: Budget::default() });
+        held.entry(id.to_owned()).or_insert_with(new).clone()
     }
 
     /// Forgets what no catalogue uses any more.

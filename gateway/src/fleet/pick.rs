@@ -6,24 +6,11 @@ use super::deployment::Deployment;
 use super::models::Model;
 use crate::config::DataClass;
 
-/// A place held on an engine. Dropping it gives it back and wakes who waits.
-#[derive(Debug)]
-pub struct Slot {
-    pub model: Arc<Model>,
-    pub deployment: Arc<Deployment>,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.deployment.give_back();
-        self.model.held.queue.wake(&self.deployment);
-    }
-}
-
 /// What the search for an engine found.
 #[derive(Debug)]
 pub enum Pick {
-    Slot(Slot),
+    /// One of its slots is taken.
+    Taken(Arc<Deployment>),
     /// Some could take it later.
     Busy,
     /// All that may are set aside, or were tried.
@@ -32,8 +19,9 @@ pub enum Pick {
     Forbidden,
 }
 
-/// Looks for a free engine among those the data class may reach and that were not tried yet.
-pub fn pick(model: &Arc<Model>, class: DataClass, tried: &[Arc<str>]) -> Pick {
+/// Looks for a free engine among those the data class may reach and that were not tried yet. It is taken only when
+/// `take` says so: else any that could answer is busy.
+pub fn pick(model: &Model, class: DataClass, tried: &[Arc<str>], take: bool) -> Pick {
     let allowed = || model.deployments.iter().filter(|deployment| deployment.allows(class));
     if allowed().next().is_none() {
         return Pick::Forbidden;
@@ -43,10 +31,11 @@ pub fn pick(model: &Arc<Model>, class: DataClass, tried: &[Arc<str>]) -> Pick {
     if count == 0 {
         return Pick::Down;
     }
+    if !take {
+        return Pick::Busy;
+    }
     let nth = |n: usize| allowed().filter(usable).nth(n);
-    let take = |deployment: &Arc<Deployment>| {
-        deployment.try_take().then(|| Pick::Slot(Slot { model: model.clone(), deployment: deployment.clone() }))
-    };
+    let take = |deployment: &Arc<Deployment>| deployment.try_take().then(|| Pick::Taken(deployment.clone()));
     let first = fastrand::usize(..count);
     let chosen = if count == 1 {
         nth(0)
@@ -62,4 +51,9 @@ pub fn pick(model: &Arc<Model>, class: DataClass, tried: &[Arc<str>]) -> Pick {
         // The two drawn are full: any other with room will do, since work must not wait beside a free slot.
         .or_else(|| allowed().filter(usable).find_map(take))
         .unwrap_or(Pick::Busy)
+}
+
+/// Whether an engine that this class may reach has a free slot.
+pub fn has_room(model: &Model, class: DataClass) -> bool {
+    model.deployments.iter().any(|one| one.allows(class) && one.inflight() < one.present_capacity())
 }

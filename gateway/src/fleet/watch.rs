@@ -8,7 +8,6 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 
 use super::deployment::Deployment;
-use super::models::Model;
 use super::{Fleet, Present};
 
 /// Longest time an engine takes to say it is well.
@@ -49,7 +48,7 @@ impl Present {
                             tracing::info!(deployment = %deployment.name, was = was.as_str(), is = is.as_str(), "engine health");
                         }
                         if roomier || model.held.queue.waiting() > 0 {
-                            wake(&model, &deployment);
+                            model.held.queue.refresh(&model);
                         }
                     });
                 }
@@ -75,14 +74,6 @@ async fn is_well(upstream: &super::Upstream, deployment: &Deployment) -> bool {
         }
     });
     drained.await.is_ok() && status.is_success()
-}
-
-/// Room appeared without a request ending: wakes as many as it can take.
-fn wake(model: &Model, deployment: &Deployment) {
-    let room = deployment.present_capacity().saturating_sub(deployment.inflight());
-    for _ in 0..room.min(1_000) {
-        model.held.queue.wake(deployment);
-    }
 }
 
 impl Fleet {

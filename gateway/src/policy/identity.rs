@@ -42,6 +42,8 @@ pub struct ProjectKey {
     pub project: String,
     pub data_class: DataClass,
     pub cleaning: Cleaning,
+    /// The member of this organization who made the key: their limits count it.
+    pub made_by: Option<i64>,
 }
 
 /// A key that acts with one member's roles.
@@ -257,6 +259,7 @@ pub(crate) mod tests {
             project: "P".into(),
             data_class: DataClass::Internal,
             cleaning: Cleaning::default(),
+            made_by: None,
         };
         Principal::new(id, None, Owner::Project(project))
     }

@@ -7,6 +7,8 @@ use super::{Admission, Outcome, Record, Recorder};
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::Trail;
 use crate::openai::Usage;
+use crate::policy::limits::rule::Used;
+use crate::policy::limits::{Outturn, Reservation};
 use crate::telemetry::{Finished, RequestLabels};
 
 /// How a request ended, as far as its answer tells.
@@ -19,6 +21,8 @@ pub struct End {
     pub usage: Option<Usage>,
     /// What we count when it did not.
     pub estimate: Usage,
+    /// Bytes of text that the engine wrote.
+    pub text_bytes: u64,
 }
 
 /// An admitted request. Whatever happens to it, dropping it writes its record.
@@ -32,6 +36,8 @@ pub struct Turn {
     /// Estimate of the input in tokens, spent once an engine is called.
     input_estimate: u64,
     journaled: bool,
+    /// What is held of the caller's limits until the end.
+    reservation: Option<Reservation>,
     pub trail: Trail,
 }
 
@@ -45,6 +51,7 @@ impl Turn {
             first_token: None,
             input_estimate,
             journaled,
+            reservation: None,
             trail: Trail::default(),
         }
     }
@@ -55,6 +62,12 @@ impl Turn {
 
     pub fn input_estimate(&self) -> u64 {
         self.input_estimate
+    }
+
+    /// Takes over what is held for this request, and what it will read as counted for that.
+    pub fn reserved(&mut self, reservation: Reservation, input: u64) {
+        self.reservation = Some(reservation);
+        self.input_estimate = input;
     }
 
     /// Notes the named prompt that was rendered.
@@ -89,6 +102,7 @@ impl Turn {
             first_token: self.first_token,
             input_estimate: self.input_estimate,
             journaled: self.journaled,
+            reservation: self.reservation.take(),
             trail: std::mem::take(&mut self.trail),
         }
     }
@@ -136,6 +150,20 @@ impl Turn {
         record.error_code = end.error_code.map(str::to_owned);
         record.finish_reason = end.finish_reason;
         record.attempts = i64::from(self.trail.attempts);
+        if let Some(reservation) = self.reservation.take() {
+            // A failure of the gateway or of its engines costs the caller nothing, not even a request.
+            if asked_an_engine && outcome != Outcome::Error {
+                reservation.settle(&Outturn {
+                    model: self.trail.model.as_ref().map(|model| &*model.id),
+                    measured,
+                    whole: outcome == Outcome::Success,
+                    used: Used { input: usage_of(record.tokens_in), output: usage_of(record.tokens_out) },
+                    text_bytes: end.text_bytes,
+                });
+            } else {
+                reservation.release();
+            }
+        }
         if let Some(deployment) = &self.trail.deployment {
             record.deployment = Some(deployment.name.to_string());
             record.hosting = Some(deployment.hosting_text.to_string());

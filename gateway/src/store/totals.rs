@@ -1,4 +1,4 @@
-//! Usage added up: by day, organization, project, key, model and endpoint.
+//! Usage added up: by day, organization, project, key, model, endpoint and error code.
 
 use std::str::FromStr;
 
@@ -23,16 +23,20 @@ pub enum Dimension {
     /// Model served, or asked when none answered.
     Model,
     Endpoint,
+    /// Why requests were refused or failed; empty for those that went well.
+    #[serde(rename = "error_code")]
+    ErrorCode,
 }
 
 impl Dimension {
-    pub const ALL: [Dimension; 6] = [
+    pub const ALL: [Dimension; 7] = [
         Dimension::Day,
         Dimension::Organization,
         Dimension::Project,
         Dimension::Key,
         Dimension::Model,
         Dimension::Endpoint,
+        Dimension::ErrorCode,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -43,6 +47,7 @@ impl Dimension {
             Dimension::Key => "key",
             Dimension::Model => "model",
             Dimension::Endpoint => "endpoint",
+            Dimension::ErrorCode => "error_code",
         }
     }
 
@@ -57,6 +62,7 @@ impl Dimension {
             Dimension::Key => ("t.key_id AS key_id", "CAST(NULL AS TEXT) AS key_id"),
             Dimension::Model => ("COALESCE(t.model_served, t.model_asked) AS model", "CAST(NULL AS TEXT) AS model"),
             Dimension::Endpoint => ("t.endpoint AS endpoint", "CAST(NULL AS TEXT) AS endpoint"),
+            Dimension::ErrorCode => ("COALESCE(t.error_code, '') AS error_code", "CAST(NULL AS TEXT) AS error_code"),
         }
     }
 }
@@ -80,6 +86,7 @@ pub struct Total {
     pub key_id: Option<String>,
     pub model: Option<String>,
     pub endpoint: Option<String>,
+    pub error_code: Option<String>,
     pub requests: i64,
     /// Failed, cut or interrupted.
     pub errors: i64,
@@ -104,6 +111,7 @@ fn read(row: &AnyRow) -> Result<Total, sqlx::Error> {
         key_id: row.try_get("key_id")?,
         model: row.try_get("model")?,
         endpoint: row.try_get("endpoint")?,
+        error_code: row.try_get("error_code")?,
         requests: row.try_get("requests")?,
         errors: row.try_get("errors")?,
         refused: row.try_get("refused")?,
@@ -143,9 +151,9 @@ impl Database {
         );
         filter.narrow(&mut sql);
         sql.push(
-            " GROUP BY 1, 2, 3, 4, 5, 6) b LEFT JOIN organizations o ON o.id = b.organization_id \
+            " GROUP BY 1, 2, 3, 4, 5, 6, 7) b LEFT JOIN organizations o ON o.id = b.organization_id \
              LEFT JOIN projects p ON p.id = b.project_id \
-             ORDER BY b.day DESC, b.requests DESC, b.organization_id, b.project_id, b.key_id, b.model, b.endpoint LIMIT ",
+             ORDER BY b.day DESC, b.requests DESC, b.organization_id, b.project_id, b.key_id, b.model, b.endpoint, b.error_code LIMIT ",
         );
         sql.bind(limit).push(" OFFSET ").bind(offset);
         Ok(sql.fetch(self.pool()).await?.iter().map(read).collect::<Result<_, _>>()?)

@@ -1,10 +1,12 @@
 //! Measures Guichet beside nginx, both in front of the same mock engine, on one machine.
 //!
-//! `run` does all of it (`make bench`); `engine` and `load` are its parts, for use by hand.
+//! `run` does all of it (`make bench`); `engine` and `load` are its parts, for use by hand. `fairness` is a simulation of
+//! lines, and measures nothing.
 
 mod child;
 mod engine;
 mod events;
+mod fairness;
 mod load;
 mod process;
 mod proxy;
@@ -34,6 +36,8 @@ const DESCRIPTORS: u64 = 65_536;
 enum Bench {
     /// Measure everything and print the table.
     Run(run::Settings),
+    /// Simulate the line of a full model, first come first served and fair, and print the figures.
+    Fairness(fairness::Settings),
     /// Serve as the mock engine.
     Engine {
         #[arg(long, default_value = "127.0.0.1:9100")]
@@ -139,6 +143,7 @@ async fn bench(bench: Bench) -> Result<()> {
                 _ = terminate.recv() => Err("terminated".into()),
             }
         }
+        Bench::Fairness(settings) => fairness::run(&settings),
         Bench::Engine { listen } => Ok(engine::serve(TcpListener::bind(listen).await?).await?),
         Bench::Load { at, kind } => {
             let seen = load(at, kind).await;

@@ -1,0 +1,198 @@
+//! What these tests stand on: a gateway with plans, its database and where it counts.
+
+use std::net::TcpListener;
+use std::ops::Deref;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::app::PATIENCE;
+use tests::{Backend, FakeEngine, Key, TestApp, model, read};
+
+/// Makes of one behaviour, a function over a place, one test for each place.
+#[macro_export]
+macro_rules! in_each_place {
+    ($($behaviour:ident),* $(,)?) => {
+        mod in_process {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() { super::$behaviour($crate::stand::Place::InProcess).await; })*
+        }
+        mod in_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() { super::$behaviour($crate::stand::Place::Redis).await; })*
+        }
+    };
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// SQLite, limits in the process.
+    InProcess,
+    /// PostgreSQL, limits in Redis.
+    Redis,
+}
+
+/// A Redis of a test's own: organizations are numbered from 1 in each database, and each counts for itself.
+pub struct Redis {
+    child: Child,
+    pub url: String,
+    _folder: TempDir,
+}
+
+impl Redis {
+    pub async fn start() -> Redis {
+        let folder = TempDir::new().expect("a folder");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+        let program = ["redis-server", "valkey-server"]
+            .into_iter()
+            .find(|name| Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok())
+            .expect("redis-server is installed: run `make test`, or apt-get install redis-server");
+        let child = Command::new(program)
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
+            .args(["--dir", &folder.path().display().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Redis starts");
+        let started = Instant::now();
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(started.elapsed() < PATIENCE, "Redis does not listen");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Redis { child, url: format!("redis://127.0.0.1:{port}/"), _folder: folder }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A gateway with limits.
+pub struct Stand {
+    pub app: TestApp,
+    pub engine: FakeEngine,
+    pub redis: Option<Redis>,
+}
+
+impl Deref for Stand {
+    type Target = TestApp;
+
+    fn deref(&self) -> &TestApp {
+        &self.app
+    }
+}
+
+/// The models of these tests, on one engine; `fake/slow` and the like behave as they are scripted.
+pub fn models(engine: &FakeEngine) -> String {
+    let names = ["fake/plain", "fake/slow", "fake/400", "fake/500", "fake/never", "fake/endless", "fake/no-usage"];
+    let lines: String = names.iter().map(|name| model(name, "chat", &engine.url(), "")).collect();
+    let short = format!(
+        "  - {{id: court, type: chat, context_length: 400, deployments: [{{name: court-d, url: '{}', engine: openai, \
+         engine_model: fake/slow, hosting: state}}]}}\n",
+        engine.url()
+    );
+    format!("models:\n{lines}{}{short}", model("fake/embeddings", "embeddings", &engine.url(), ""))
+}
+
+/// Where limits are counted, and the default plan `p`.
+pub fn limits(redis: Option<&Redis>, more: &str) -> String {
+    let store = redis.map_or("memory".to_owned(), |redis| format!("{{redis: '{}'}}", redis.url));
+    format!("limits: {{store: {store}, default_plan: p{more}}}\n")
+}
+
+impl Stand {
+    /// A gateway whose default plan is this, in YAML's flow style: `{organization: [{requests: 2/minute}]}`.
+    pub async fn new(place: Place, plan: &str) -> Stand {
+        Stand::with(place, plan, "", "").await
+    }
+
+    /// The same, with more under `limits` and more in the file.
+    pub async fn with(place: Place, plan: &str, more_limits: &str, more: &str) -> Stand {
+        let engine = FakeEngine::start().await;
+        let redis = match place {
+            Place::InProcess => None,
+            Place::Redis => Some(Redis::start().await),
+        };
+        let text = format!("{}plans:\n  p: {plan}\n{more}{}", limits(redis.as_ref(), more_limits), models(&engine));
+        let app = TestApp::on(place.backend(), &text).await;
+        Stand { app, engine, redis }
+    }
+
+    /// A chat, with the whole response.
+    pub async fn ask(&self, key: &Key, body: &Value) -> reqwest::Response {
+        self.send("/v1/chat/completions", &key.secret, body).await
+    }
+
+    pub async fn put(&self, path: &str, key: &str, body: &Value) -> (u16, Value) {
+        read(self.request(Method::PUT, path, key).json(body).send().await.expect("an answer")).await
+    }
+
+    /// Sets what one holder may use: `organizations/1`.
+    pub async fn set(&self, holder: &str, body: &Value) -> Value {
+        let (status, page) = self.put(&format!("/v1/admin/{holder}/limits"), &self.admin_key, body).await;
+        assert_eq!(status, 200, "{page}");
+        page
+    }
+
+    /// A member with a role on an organization, and their key.
+    pub async fn member(&self, organization: i64, role: &str) -> (i64, String) {
+        let form = json!({"email": format!("{role}-{organization}@example.org"), "name": role, "organization_id": organization});
+        let (status, made) = self.post("/v1/admin/members", &self.admin_key, &form).await;
+        assert_eq!(status, 201, "{made}");
+        let id = made["id"].as_i64().expect("an id");
+        let grant = json!({"role": role, "organization_id": organization});
+        let (status, granted) = self.post(&format!("/v1/admin/members/{id}/grants"), &self.admin_key, &grant).await;
+        assert!(status < 300, "{granted}");
+        let (status, key) = self.post("/v1/admin/keys", &self.admin_key, &json!({"member_id": id})).await;
+        assert_eq!(status, 201, "{key}");
+        (id, key["key"].as_str().expect("a key").to_owned())
+    }
+
+    /// The line of `/v1/me` of one limit.
+    pub async fn state(&self, key: &Key, scope: &str, limit: &str) -> Value {
+        let (status, me) = self.get("/v1/me", &key.secret).await;
+        assert_eq!(status, 200, "{me}");
+        let lines = me["limits"].as_array().expect("limits");
+        let found = lines
+            .iter()
+            .find(|line| line["scope"].as_str().is_some_and(|text| text.starts_with(scope)) && line["limit"] == *limit);
+        found.unwrap_or_else(|| panic!("{scope} {limit} in {me:#}")).clone()
+    }
+
+    /// Waits until a limit has so much used.
+    pub async fn until_used(&self, key: &Key, scope: &str, limit: &str, wanted: u64) {
+        let started = Instant::now();
+        loop {
+            let state = self.state(key, scope, limit).await;
+            if state["used"].as_u64() == Some(wanted) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{scope} {limit}: {wanted} wanted, {state}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Place {
+    pub fn backend(self) -> Backend {
+        match self {
+            Place::InProcess => Backend::Sqlite,
+            Place::Redis => Backend::Postgres,
+        }
+    }
+}
+
+/// A chat that may write so many tokens.
+pub fn chat_of(model: &str, max_tokens: u64) -> Value {
+    json!({"model": model, "max_tokens": max_tokens, "messages": [{"role": "user", "content": "Bonjour"}]})
+}
+
+/// A header as text; empty when it is not there.
+pub fn header(response: &reqwest::Response, name: &str) -> String {
+    response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
