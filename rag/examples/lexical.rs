@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p rag --example lexical -- --corpus corpus.jsonl --queries queries.jsonl --qrels qrels.tsv
-//!     [--without key=value] [--title 2.0] [--k1 1.2] [--b 0.75] [--no-accents]
+//!     [--without key=value] [--title 3] [--k1 1.6] [--b 0.75] [--no-accents]
 //! ```
 //!
 //! Files are in the form of BEIR and TREC: `{"id", "title", "text", …}`, `{"id", "text"}`, `query 0 doc grade`.
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use rag::Language;
 use rag::analyse::Analyser;
-use rag::sparse::{Bm25, Counts, Frequencies, SparseVector};
+use rag::sparse::{Bm25, Counts, Frequencies, SparseVector, TITLE_WEIGHT};
 use serde_json::Value;
 
 type Failure = Box<dyn std::error::Error>;
@@ -35,9 +35,9 @@ impl Options {
             queries: String::new(),
             qrels: String::new(),
             without: Vec::new(),
-            title: 1.0,
-            k1: 1.2,
-            b: 0.75,
+            title: TITLE_WEIGHT,
+            k1: Bm25::default().k1,
+            b: Bm25::default().b,
             no_accents: false,
         };
         let mut words = std::env::args().skip(1);

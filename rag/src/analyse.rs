@@ -142,14 +142,14 @@ fn section_letter(word: &str) -> Option<char> {
 
 /// The term of an article's number, when this word is one.
 fn article(letter: Option<(char, usize)>, folded: &str, range: &Range<usize>, text: &str) -> Option<Token> {
-    if folded.starts_with(['l', 'r', 'd', 'a']) && folded.bytes().nth(1).is_some_and(|b| b.is_ascii_digit()) {
+    if folded.starts_with(['l', 'r', 'd', 'a']) && folded.as_bytes().get(1).is_some_and(u8::is_ascii_digit) {
         return None;
     }
     let (letter, end) = letter?;
     let between = text.get(end..range.start)?;
     let near =
         !between.is_empty() && between.len() <= 4 && between.chars().all(|c| matches!(c, '.' | ' ' | '*' | '\u{a0}'));
-    let number = folded.bytes().next().is_some_and(|b| b.is_ascii_digit()) && folded.len() >= 3;
+    let number = folded.as_bytes().first().is_some_and(u8::is_ascii_digit) && folded.len() >= 3;
     (near && number).then(|| Token { term: format!("{letter}{folded}"), range: end.saturating_sub(1)..range.end })
 }
 

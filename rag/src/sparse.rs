@@ -30,9 +30,12 @@ pub struct Bm25 {
 
 impl Default for Bm25 {
     fn default() -> Bm25 {
-        Bm25 { k1: 1.2, b: 0.75, average: 200.0 }
+        Bm25 { k1: 1.6, b: 0.75, average: 200.0 }
     }
 }
+
+/// How many times a title counts in its chunk's terms; docs/retrieval-core.md has the figures.
+pub const TITLE_WEIGHT: f32 = 3.0;
 
 /// How often terms occur in what is searched.
 pub trait Counts {

@@ -141,6 +141,19 @@ fn a_scan_is_said_to_be_one() {
 }
 
 #[test]
+fn words_drawn_as_outlines_are_a_scan_and_a_logo_is_not() {
+    let outlines = |from: u32, to: u32| -> String {
+        let word = |y: u32| format!("60 {y} m {} f\n", format!("70 {} l 80 {y} l ", y + 5).repeat(40));
+        (from..to).step_by(10).map(word).collect()
+    };
+    let stamp = page(&[(8, 20, "Recueil R93-2025-04-23-00009 page 11")]);
+    let drawn = format!("{}{stamp}", outlines(100, 700));
+    assert_eq!(read(&pdf(&[&drawn], ""), "v.pdf"), Err(Refusal::NeedsOcr { pages: vec![1] }));
+    let logo = format!("{}{stamp}", outlines(750, 800));
+    assert_eq!(read(&pdf(&[&logo], ""), "l.pdf").map(|document| document.pages), Ok(vec![PageState::Text]));
+}
+
+#[test]
 fn a_pdf_of_blank_pages_holds_nothing() {
     assert_eq!(read(&pdf(&["", "0 0 m 10 10 l S"], ""), "b.pdf"), Err(Refusal::Empty));
 }

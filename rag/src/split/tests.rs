@@ -159,6 +159,8 @@ fn separators() -> impl Strategy<Value = Separators> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
     /// Nothing lost, nothing twice, no chunk too large, whatever the document, the sizes and the separators.
     #[test]
     fn chunks_are_the_document(

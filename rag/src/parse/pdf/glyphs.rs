@@ -5,17 +5,19 @@ use std::collections::HashSet;
 use hayro_interpret::font::Glyph as Drawn;
 use hayro_interpret::font::GlyphRun;
 use hayro_interpret::hayro_cmap::BfString;
-use hayro_interpret::kurbo::{Affine, BezPath, Point};
+use hayro_interpret::kurbo::{Affine, BezPath, PathEl, Point};
 use hayro_interpret::{BlendMode, ClipPath, Device, DrawMode, DrawProps, Image, ImageDrawProps, SoftMask};
 
 use crate::document::PageState;
 
-/// A full-page image with fewer visible letters than this over it is a scan with a stamp or a running title.
+/// A full-page image, or outlines, with fewer visible letters than this over it is a scan with a stamp or a running title.
 const STAMP: usize = 300;
 /// Share of the page that an image, or the strips of one, covers when it is the page.
 const COVERED: f64 = 0.6;
-/// Paths enough to be words drawn as outlines rather than rules and frames.
-const OUTLINES: usize = 150;
+/// Words drawn as outlines, rather than rules, frames and a logo: many segments in many of the bands of the page.
+const BANDS: usize = 20;
+const BAND: usize = 100;
+const OUTLINED: usize = 5;
 /// Characters of a page past which it is no page.
 const MANY: usize = 2_000_000;
 
@@ -44,7 +46,8 @@ pub(super) struct Glyphs {
     /// Characters whose font does not say which they are.
     unknown: usize,
     images: f64,
-    paths: usize,
+    /// Segments of paths, by height on the page.
+    segments: [usize; BANDS],
 }
 
 impl Glyphs {
@@ -58,18 +61,18 @@ impl Glyphs {
             hidden: 0,
             unknown: 0,
             images: 0.0,
-            paths: 0,
+            segments: [0; BANDS],
         }
     }
 
     pub fn state(&self) -> PageState {
         let covered = self.images / (self.width * self.height);
-        let shows = covered > 0.02 || self.paths > OUTLINES;
+        let outlined = self.segments.iter().filter(|segments| **segments >= BAND).count() >= OUTLINED;
         match self.letters + self.hidden {
-            0 if shows || self.unknown > 0 => PageState::Scan,
+            0 if covered > 0.02 || outlined || self.unknown > 0 => PageState::Scan,
             0 => PageState::Empty,
             letters if self.unknown * 2 > letters => PageState::Scan,
-            _ if covered > COVERED && self.hidden == 0 && self.letters < STAMP => PageState::Scan,
+            _ if (covered > COVERED || outlined) && self.hidden == 0 && self.letters < STAMP => PageState::Scan,
             _ => PageState::Text,
         }
     }
@@ -124,8 +127,15 @@ impl Glyphs {
 }
 
 impl<'a> Device<'a> for Glyphs {
-    fn draw_path(&mut self, _: &BezPath, _: DrawProps<'a>, _: &DrawMode) {
-        self.paths += 1;
+    fn draw_path(&mut self, path: &BezPath, props: DrawProps<'a>, _: &DrawMode) {
+        for point in path.elements().iter().filter_map(PathEl::end_point) {
+            let height = (props.transform * point).y / self.height;
+            if (0.0..1.0).contains(&height)
+                && let Some(segments) = self.segments.get_mut((height * BANDS as f64) as usize)
+            {
+                *segments += 1;
+            }
+        }
     }
 
     fn draw_glyph_run(&mut self, run: &GlyphRun<'_, 'a>, props: DrawProps<'a>, mode: &DrawMode) {

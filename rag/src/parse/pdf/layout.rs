@@ -23,22 +23,15 @@ pub(super) fn blocks(mut pages: Vec<Vec<Line>>) -> Vec<Block> {
     for (number, lines) in (1..).zip(pages) {
         let pitch = pitch(&lines);
         let mut page: Vec<Block> = Vec::new();
-        let mut right = 0.0;
         for (nth, line) in lines.iter().enumerate() {
             let kind = kind(line, body, &levels);
             let previous = nth.checked_sub(1).and_then(|nth| lines.get(nth));
-            let joins = previous
-                .zip(page.last())
-                .is_some_and(|(previous, block)| block.kind == kind && continues(previous, line, kind, pitch, right));
+            let joins = previous.zip(page.last()).is_some_and(|(previous, block)| {
+                block.kind == kind && continues(previous, line, kind, pitch, right_margin(&lines, previous))
+            });
             match page.last_mut().filter(|_| joins) {
-                Some(block) => {
-                    append(&mut block.text, &line.text, &words);
-                    right = f64::max(right, line.end);
-                }
-                None => {
-                    page.push(Block { kind, text: line.text.clone(), page: Some(number) });
-                    right = line.end;
-                }
+                Some(block) => append(&mut block.text, &line.text, &words),
+                None => page.push(Block { kind, text: line.text.clone(), page: Some(number) }),
             }
         }
         blocks.append(&mut page);
@@ -123,10 +116,16 @@ fn pitch(lines: &[Line]) -> f64 {
     gaps.get(gaps.len() / 4).copied().unwrap_or(0.0)
 }
 
-/// Whether a line goes on with the paragraph of the one before it, whose lines reach to `right`.
+/// Where the lines that begin at the same margin end at most: the right margin of the column.
+fn right_margin(lines: &[Line], line: &Line) -> f64 {
+    let column = lines.iter().filter(|other| (other.x - line.x).abs() < line.size * 3.0 && other.turn == line.turn);
+    column.map(|other| other.end).fold(line.end, f64::max)
+}
+
+/// Whether a line goes on with the paragraph of the one before it, in a column that reaches to `right`.
 fn continues(previous: &Line, line: &Line, kind: BlockKind, pitch: f64, right: f64) -> bool {
     let gap = line.y - previous.y;
-    let near = gap > 0.0 && gap <= f64::max(pitch * 1.35, previous.size * 1.25);
+    let near = gap > 0.0 && gap <= f64::max(pitch * 1.35, previous.size * 1.4);
     let alike = (line.size - previous.size).abs() <= previous.size * 0.15 && line.turn == previous.turn;
     if !near || !alike || is_item(&line.text) {
         return false;
@@ -134,9 +133,11 @@ fn continues(previous: &Line, line: &Line, kind: BlockKind, pitch: f64, right: f
     if matches!(kind, BlockKind::Heading { .. }) {
         return legal_level(&line.text).is_none();
     }
-    // A line that stops early on a full stop ends its paragraph.
-    let ended = previous.text.ends_with(['.', ';', ':', '!', '?']);
-    !(ended && previous.end < right - previous.size * 3.0)
+    // A line that stops early ends its paragraph: a little early on a full stop, far from the margin before a capital.
+    let left = right - previous.end;
+    let ended = previous.text.ends_with(['.', ';', ':', '!', '?']) && left > previous.size * 3.0;
+    let short = left > (right - previous.x) * 0.3 && line.text.starts_with(char::is_uppercase);
+    !(ended || short)
 }
 
 /// `- …`, `• …`, `1° …`, `a) …`.
@@ -209,13 +210,20 @@ fn drop_running_lines(pages: &mut [Vec<Line>]) {
     }
     let often = pages.len().div_ceil(2).max(3);
     let mut kept: HashSet<String> = HashSet::new();
+    let is_running = |nth: usize, length: usize, line: &Line| {
+        edge(nth, length) && counts.get(&shape(&line.text)).is_some_and(|count| *count >= often)
+    };
     for lines in pages.iter_mut() {
         let length = lines.len();
+        // Where nothing else is on the page, it is what the page says.
+        if lines.iter().enumerate().all(|(nth, line)| is_running(nth, length, line)) {
+            continue;
+        }
         let mut nth = 0;
         lines.retain(|line| {
-            let shape = shape(&line.text);
-            let running = edge(nth, length) && counts.get(&shape).is_some_and(|count| *count >= often);
+            let running = is_running(nth, length, line);
             nth += 1;
+            let shape = shape(&line.text);
             !running || (!is_page_number(&shape) && kept.insert(shape))
         });
     }
