@@ -1,5 +1,7 @@
 //! `guichet document` as a shell sees it, and files read in a process of their own.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
