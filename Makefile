@@ -8,7 +8,7 @@ SECONDS ?= 30
 BENCH ?=
 
 # Make compares dates in milliseconds; asking cargo would be most of the start that is measured.
-GUICHET_SOURCES = $(shell find gateway prompts Cargo.toml Cargo.lock -type f 2>/dev/null)
+GUICHET_SOURCES = $(shell find gateway rag prompts Cargo.toml Cargo.lock -type f 2>/dev/null)
 BENCH_SOURCES = $(shell find tests/bench Cargo.toml Cargo.lock -type f 2>/dev/null)
 
 .PHONY: help demo demo-check test lint audit docs fuzz bench bench-gateway

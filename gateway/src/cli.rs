@@ -1,6 +1,7 @@
 //! The command line. Standard output holds what was asked for, standard error holds log lines and problems.
 
 pub mod check_config;
+pub mod document;
 pub mod init;
 pub mod key;
 pub mod limit;
@@ -41,6 +42,9 @@ enum Command {
     Models(models::Models),
     /// Print the OpenAPI description
     Openapi,
+    /// Read and split documents, without storing anything
+    #[command(subcommand)]
+    Document(document::Command),
     /// Make and list organizations
     #[command(subcommand)]
     Organization(organization::Command),
@@ -159,6 +163,7 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
                 writeln!(out, "{text}")?;
                 Ok(())
             }
+            Command::Document(command) => command.run(out).await,
             Command::Organization(command) => command.run(out).await,
             Command::Project(command) => command.run(out).await,
             Command::Member(command) => command.run(out).await,

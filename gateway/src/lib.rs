@@ -32,6 +32,7 @@
 //! | [`openai`] | the wire, as pure functions over bytes |
 //! | [`fleet`] | models, engines, their health, the only sender |
 //! | [`relay`], [`recorder`] | the answer on its way, and its record |
+//! | [`ingest`] | files of strangers read in a process of their own, around the crate `rag` |
 //! | [`store`] | SQLite or PostgreSQL, every query written once |
 //! | [`api`], [`cli`] | what people and programs call |
 
@@ -42,6 +43,7 @@ pub mod config;
 pub mod error;
 pub mod fleet;
 pub mod gather;
+pub mod ingest;
 pub mod layers;
 pub mod openai;
 pub mod policy;

@@ -19,20 +19,6 @@ use super::{Message, Prompt};
 /// 60 MB of text pass three times; an endless loop ends within a few tenths of a second.
 const FUEL: u64 = 4_000_000;
 
-/// Marks of chat templates. Some engines read them as control tokens inside a message, where a text
-/// could then speak as the system.
-const CONTROL_MARKS: [&str; 9] = [
-    "start_of_turn>",
-    "end_of_turn>",
-    "<sys>>",
-    "</sys>>",
-    "[inst]",
-    "[/inst]",
-    "[system_prompt]",
-    "[/system_prompt]",
-    "[tool_results]",
-];
-
 #[derive(Debug)]
 pub(super) struct Engine(Environment<'static>);
 
@@ -162,58 +148,12 @@ fn words(error: &Error) -> String {
     }
 }
 
-/// `{{ text | fenced("texte") }}`: the text between `<texte>` and `</texte>` on lines of their own, such
-/// that it can neither close the fence nor open another. `n=loop.index` numbers the opening tag.
-///
-/// In the text, `<` before that tag's name and the first character of a chat template's control mark
-/// become a look-alike; nothing else changes.
+/// `{{ text | fenced("texte") }}`: see [`rag::fence::fenced`]. `n=loop.index` numbers the opening tag.
 fn fenced(text: &str, tag: &str, options: Kwargs) -> Result<String, Error> {
     let number: Option<i64> = options.get("n")?;
     options.assert_all_used()?;
     if tag.is_empty() || !tag.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
         return Err(Error::new(ErrorKind::InvalidOperation, "a fence's tag is lower-case letters and `_`"));
     }
-    let mut out = String::with_capacity(text.len() + 2 * tag.len() + 24);
-    match number {
-        Some(number) => out.push_str(&format!("<{tag} n=\"{number}\">\n")),
-        None => out.push_str(&format!("<{tag}>\n")),
-    }
-    let mut kept = 0;
-    for (at, mark) in text.match_indices(['<', '[']) {
-        let rest = text.get(at..).unwrap_or_default();
-        if is_tag(rest, tag) || is_control_mark(rest) {
-            out.push_str(text.get(kept..at).unwrap_or_default());
-            out.push(if mark == "<" { '‹' } else { '⁅' });
-            kept = at + 1;
-        }
-    }
-    out.push_str(text.get(kept..).unwrap_or_default());
-    out.push_str(&format!("\n</{tag}>"));
-    Ok(out)
-}
-
-/// Whether `rest`, which begins with `<` or `[`, begins with an opening or closing `tag`, in any case and
-/// with any blanks.
-fn is_tag(rest: &str, tag: &str) -> bool {
-    let Some(inside) = rest.strip_prefix('<') else {
-        return false;
-    };
-    let inside = inside.trim_start();
-    let inside = inside.strip_prefix('/').map_or(inside, str::trim_start);
-    starts_with(inside, tag)
-}
-
-fn is_control_mark(rest: &str) -> bool {
-    // `<|name|>`, whatever the name: Qwen, Llama, gpt-oss, Phi. Also DeepSeek's full-width bar.
-    let inside = rest.strip_prefix('<').unwrap_or(rest);
-    let bar = inside.strip_prefix(['|', '｜']);
-    let named = bar.is_some_and(|name| {
-        let end = name.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '▁' | ' '));
-        end.is_some_and(|end| end > 0 && name.get(end..).is_some_and(|tail| tail.starts_with(['|', '｜'])))
-    });
-    (rest.starts_with('<') && named) || CONTROL_MARKS.iter().any(|mark| starts_with(inside, mark))
-}
-
-fn starts_with(text: &str, lower: &str) -> bool {
-    text.get(..lower.len()).is_some_and(|start| start.eq_ignore_ascii_case(lower))
+    Ok(rag::fence::fenced(text, tag, number))
 }

@@ -1,0 +1,5 @@
+//! Documents on their way in, around the crate `rag`.
+
+pub mod worker;
+
+pub use worker::{ParseError, Worker};
