@@ -107,6 +107,11 @@ impl Units {
         self.top.iter().zip(&self.bottom).map(|(t, b)| (t - value * b) / bottom).collect()
     }
 
+    /// Cluster-robust variance of the ratio, as [`Units::estimate`] has it; of two units or more.
+    pub fn variance(&self) -> f64 {
+        robust_variance(&self.influences())
+    }
+
     /// Ratio with its cluster-robust standard error.
     ///
     /// V = G/(G−1) · Σᵤ eᵤ² with eᵤ = (topᵤ − R·bottomᵤ)/Σ bottom, over G units; bounds by Student with G−1 degrees of
@@ -117,7 +122,7 @@ impl Units {
         if count < FEWEST_UNITS {
             return Err(Refusal::too_few("unités indépendantes", "independent units", count, FEWEST_UNITS));
         }
-        let variance = robust_variance(&self.influences());
+        let variance = self.variance();
         if variance <= 0.0 || variance.sqrt() <= 1e-13 * self.value().abs() {
             return Err(Refusal::undefined(
                 "toutes les unités ont la même valeur : une erreur nulle ne prouverait rien (pour des oui/non, `wilson`)",
