@@ -1,0 +1,10 @@
+//! Every statistic and metric beside independent implementations ([`means`], [`agreement`], [`comparisons`], [`texts`]),
+//! whether 95 % intervals cover 95 % of the time ([`coverage`]), and how fast they are ([`speed`]).
+
+mod agreement;
+mod comparisons;
+mod coverage;
+mod means;
+mod reference;
+mod speed;
+mod texts;
