@@ -1,6 +1,8 @@
 //! The command line. Standard output holds what was asked for, standard error holds log lines and problems.
 
 pub mod check_config;
+#[cfg(feature = "eval")]
+pub mod eval;
 pub mod init;
 pub mod key;
 pub mod member;
@@ -52,6 +54,10 @@ enum Command {
     /// Keys of projects and members
     #[command(subcommand)]
     Key(key::Command),
+    /// Evaluation: statistics and grids, on files
+    #[cfg(feature = "eval")]
+    #[command(subcommand)]
+    Eval(eval::Command),
 }
 
 /// Which configuration a command works with.
@@ -159,6 +165,8 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
             Command::Project(command) => command.run(out).await,
             Command::Member(command) => command.run(out).await,
             Command::Key(command) => command.run(out).await,
+            #[cfg(feature = "eval")]
+            Command::Eval(command) => command.run(out),
         }
     })
 }
