@@ -123,6 +123,13 @@ pub fn run(name: &str, table: &Table, ask: &Ask) -> std::result::Result<Value, F
             format!("there is no statistic “{name}” (there are: {known})"),
         )
     })?;
+    if !entry.columns.is_empty() && table.header().is_empty() {
+        return Err(Refusal::input(
+            "cette statistique lit une table CSV (--input)",
+            "this statistic reads a CSV table (--input)",
+        )
+        .into());
+    }
     let (frame, broken) = Frame::new(entry, table, ask)?;
     if !broken.is_empty() && !ask.skip_broken {
         return Err(Failure::Lines(broken));

@@ -73,8 +73,7 @@ impl Table {
             ));
         }
         let mut table = Table { header, ..Table::default() };
-        let mut records = reader.into_byte_records();
-        while let Some(record) = records.next() {
+        for record in reader.into_byte_records() {
             match record {
                 Ok(record) => table.take(&record),
                 Err(error) => {

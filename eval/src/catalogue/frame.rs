@@ -105,10 +105,12 @@ impl Frame {
 
     /// Names or texts; empty ones for empty cells.
     pub(super) fn texts(&self, role: &str) -> Vec<&str> {
-        let text = |cell| match cell {
-            &Cell::Text(ref text) => text.as_str(),
-            _ => "",
-        };
+        fn text(cell: &Cell) -> &str {
+            match cell {
+                Cell::Text(text) => text.as_str(),
+                _ => "",
+            }
+        }
         self.cells(role).iter().map(text).collect()
     }
 

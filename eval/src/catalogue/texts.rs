@@ -124,7 +124,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
 ];
 
-fn pairs<'a>(frame: &'a Frame) -> Result<impl Iterator<Item = (&'a str, &'a str)>> {
+fn pairs(frame: &Frame) -> Result<impl Iterator<Item = (&str, &str)>> {
     if frame.rows() == 0 {
         return Err(Refusal::too_few("réponses", "answers", 0, 1));
     }

@@ -218,10 +218,9 @@ fn estimated(lines: &[Line], minimum: usize, level: Level) -> Result<Estimated> 
     let judge = items(lines, |source| matches!(source, Evidence::Judge(_)));
     let auto = items(lines, |source| matches!(source, Evidence::Auto(_)));
     let weighted = lines.iter().any(|line| line.probability < 1.0);
-    if !human.is_empty() && !judge.is_empty() && !weighted {
-        if let Some(estimated) = corrected(&human, &judge, minimum, level) {
-            return Ok(estimated);
-        }
+    let both = !human.is_empty() && !judge.is_empty() && !weighted;
+    if let Some(estimated) = both.then(|| corrected(&human, &judge, minimum, level)).flatten() {
+        return Ok(estimated);
     }
     let (basis, items) = match (human.is_empty(), judge.is_empty()) {
         (false, _) => ("human", human),

@@ -34,9 +34,9 @@ fn reached(models: usize, edge: impl Fn(usize, usize) -> bool) -> Vec<bool> {
     let mut left = vec![0];
     seen[0] = true;
     while let Some(i) = left.pop() {
-        for j in 0..models {
-            if !seen[j] && edge(i, j) {
-                seen[j] = true;
+        for (j, seen) in seen.iter_mut().enumerate() {
+            if !*seen && edge(i, j) {
+                *seen = true;
                 left.push(j);
             }
         }
