@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make test`: sets up what tests need (PostgreSQL, Redis, real clients, a real engine), runs all of them, and ends with a line
-# for each backend saying what ran. What cannot be set up fails; nothing is skipped in silence.
+# `make test`: sets up what tests need (PostgreSQL, Redis, real clients, reference statistics, a real engine), runs all of
+# them, and ends with a line for each backend saying what ran. What cannot be set up fails; nothing is skipped in silence.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +29,8 @@ echo "ready"
 # Downloads go on while the code compiles.
 tests/clients/install.sh >"$work/clients.log" 2>&1 &
 clients=$!
+tests/eval/install.sh >"$work/references.log" 2>&1 &
+references=$!
 python3 deploy/demo/demo.py fetch --small >"$work/engines.log" 2>&1 &
 fetch=$!
 
@@ -39,6 +41,10 @@ cargo test --locked --workspace --no-run
 say "Real clients"
 wait "$clients" || { cat "$work/clients.log"; exit 1; }
 tail -n 3 "$work/clients.log"
+
+say "Reference statistics"
+wait "$references" || { cat "$work/references.log"; exit 1; }
+echo "ready"
 
 say "Real engine (0.5B chat model, multilingual-e5-small)"
 wait "$fetch" || { cat "$work/engines.log"; exit 1; }
@@ -73,4 +79,5 @@ echo "SQLite:      $(ran 'sqlite::') behaviour tests"
 echo "PostgreSQL:  $(ran 'postgres::') behaviour tests ($(tests/postgres.sh version))"
 echo "Redis:       $(ran '(redis|agreement|replicas)::') behaviour tests ($(tests/redis.sh version | cut -d ' ' -f 1-3))"
 echo "Clients:     $(ran 'clients') ($(tests/clients/run.sh list | tr '\n' ' '))"
+echo "Statistics:  $(ran '(annotators|comparisons|coverage|means|speed|texts)::[a-z_]+') tests beside $(grep -c == tests/eval/requirements.txt) Python packages (tests/eval/requirements.txt)"
 echo "Real engine: $(ran 'real_engine') tests (llama.cpp with Qwen2.5-Coder-0.5B, multilingual-e5-small)"

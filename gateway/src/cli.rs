@@ -2,6 +2,8 @@
 
 pub mod check_config;
 pub mod document;
+#[cfg(feature = "eval")]
+pub mod eval;
 pub mod init;
 pub mod key;
 pub mod limit;
@@ -60,6 +62,10 @@ enum Command {
     /// Limits of organizations, projects, keys and members
     #[command(subcommand)]
     Limit(limit::Command),
+    /// Evaluation: statistics and grids, on files
+    #[cfg(feature = "eval")]
+    #[command(subcommand)]
+    Eval(eval::Command),
 }
 
 /// Which configuration a command works with.
@@ -169,6 +175,8 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
             Command::Member(command) => command.run(out).await,
             Command::Key(command) => command.run(out).await,
             Command::Limit(command) => command.run(out).await,
+            #[cfg(feature = "eval")]
+            Command::Eval(command) => command.run(out),
         }
     })
 }

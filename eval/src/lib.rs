@@ -1,0 +1,24 @@
+//! Guichet's evaluation core: data in, data out. No network, no database, nothing of the gateway.
+//!
+//! An evaluator must be able to trust every number, or see why there is none. So each figure comes with its interval,
+//! its count of independent units and the name of its method; and what cannot be said is a [`Refusal`], in words.
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`stats`] | intervals, agreement, rankings, comparisons, sample sizes |
+//! | [`metrics`] | automatic evidence: retrieval, citations, text overlap, formats |
+//! | [`grid`] | the evaluation grid: a file, checked as a whole, scored from a table of evidence |
+//! | [`redact`] | masks personal data of French formats |
+//! | [`catalogue`] | each statistic and metric by name, from a [`table`] to JSON |
+
+pub mod catalogue;
+pub mod grid;
+pub mod metrics;
+mod pattern;
+pub mod random;
+pub mod redact;
+pub mod refusal;
+pub mod stats;
+pub mod table;
+
+pub use refusal::Refusal;

@@ -1,0 +1,203 @@
+//! `guichet eval`: statistics and grids on files, without a server. Standard output is JSON, problems are told in words.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use ::eval::catalogue::{self, Ask};
+use ::eval::grid::{EvidenceTable, GUICHET_1, Grid};
+use ::eval::stats::Level;
+use ::eval::table::Table;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Failure, Outcome};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Une statistique d’une table CSV, en JSON / One statistic of a CSV table, as JSON
+    Stat(Stat),
+    /// Grilles d’évaluation / Evaluation grids
+    #[command(subcommand)]
+    Grid(GridCommand),
+}
+
+#[derive(Args)]
+pub struct Stat {
+    /// Nom de la statistique, voir --list / Its name, see --list
+    #[arg(required_unless_present = "list")]
+    name: Option<String>,
+    /// Dit ce qui existe, avec colonnes et réglages / Tell what there is, with columns and settings
+    #[arg(long)]
+    list: bool,
+    /// La liste en JSON / The list as JSON
+    #[arg(long, requires = "list")]
+    json: bool,
+    /// Table CSV, ou - pour l’entrée standard / CSV table, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Quelle colonne joue un rôle / Which column plays a role
+    #[arg(long = "column", value_name = "ROLE=COLUMN")]
+    columns: Vec<String>,
+    /// Un réglage / A setting
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// Met de côté et compte les lignes inutilisables / Set aside and count lines that cannot be used
+    #[arg(long)]
+    skip_broken: bool,
+}
+
+#[derive(Subcommand)]
+pub enum GridCommand {
+    /// Écrit la grille livrée, à copier et changer / Print the shipped grid, to copy and change
+    Show,
+    /// Relit une grille et dit tous ses problèmes / Check a grid and tell all its problems
+    Check {
+        #[arg(value_name = "GRID")]
+        file: PathBuf,
+        /// Les problèmes en JSON / Problems as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Note une grille d’après une table de preuves / Score a grid from a table of evidence
+    Score {
+        #[arg(value_name = "GRID")]
+        file: PathBuf,
+        /// Table de preuves, ou - pour l’entrée standard / Table of evidence, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        evidence: PathBuf,
+        /// Niveau de confiance / Confidence level
+        #[arg(long, default_value_t = 0.95)]
+        level: f64,
+        /// Met de côté et compte les lignes inutilisables / Set aside and count lines that cannot be used
+        #[arg(long)]
+        skip_broken: bool,
+    },
+}
+
+impl Command {
+    pub fn run(&self, out: &mut impl Write) -> Outcome {
+        match self {
+            Command::Stat(stat) => stat.run(out),
+            Command::Grid(GridCommand::Show) => Ok(write!(out, "{GUICHET_1}")?),
+            Command::Grid(GridCommand::Check { file, json }) => check(file, *json, out),
+            Command::Grid(GridCommand::Score { file, evidence, level, skip_broken }) => {
+                score(file, evidence, *level, *skip_broken, out)
+            }
+        }
+    }
+}
+
+impl Stat {
+    fn run(&self, out: &mut impl Write) -> Outcome {
+        let Some(name) = self.name.as_deref().filter(|_| !self.list) else { return self.told(out) };
+        let ask =
+            Ask { columns: pairs(&self.columns)?, settings: pairs(&self.settings)?, skip_broken: self.skip_broken };
+        let table = match &self.input {
+            Some(file) => Table::read(&bytes(file)?)?,
+            None => Table::default(),
+        };
+        match catalogue::run(name, &table, &ask) {
+            Ok(told) => Ok(writeln!(out, "{told:#}")?),
+            Err(failure) => {
+                writeln!(out, "{:#}", json!({"statistic": name, "refused": &failure}))?;
+                Err(Failure(failure.to_string()))
+            }
+        }
+    }
+
+    fn told(&self, out: &mut impl Write) -> Outcome {
+        let mut entries = catalogue::list();
+        if let Some(name) = &self.name {
+            entries.retain(|entry| entry.name == name);
+        }
+        if self.json {
+            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&entries)?)?);
+        }
+        for entry in entries {
+            writeln!(out, "{}\n  {} / {}\n  source: {}", entry.name, entry.fr, entry.en, entry.source)?;
+            for column in entry.columns {
+                let optional = if column.optional { " (optionnelle / optional)" } else { "" };
+                writeln!(out, "  --column {}={optional}  {} / {}", column.role, column.fr, column.en)?;
+            }
+            for setting in entry.settings {
+                writeln!(
+                    out,
+                    "  --set {}={}  {} / {}",
+                    setting.name,
+                    setting.default.unwrap_or("…"),
+                    setting.fr,
+                    setting.en
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check(file: &Path, as_json: bool, out: &mut impl Write) -> Outcome {
+    match Grid::read(&text(file)?) {
+        Ok(_) if as_json => Ok(writeln!(out, "[]")?),
+        Ok(grid) => {
+            let criteria: usize = grid.facets.iter().map(|facet| facet.criteria.len()).sum();
+            writeln!(
+                out,
+                "{} {} : aucun problème / no problem ; {} pans / facets, {criteria} critères / criteria\nsha256 {}",
+                grid.id,
+                grid.version,
+                grid.facets.len(),
+                grid.hash
+            )?;
+            Ok(())
+        }
+        Err(problems) => {
+            if as_json {
+                writeln!(out, "{}", serde_json::to_string_pretty(&problems)?)?;
+            }
+            let mut told: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+            told.push_str(&format!("{} problème(s) / problem(s)", problems.len()));
+            Err(Failure(told))
+        }
+    }
+}
+
+fn score(file: &Path, evidence: &Path, level: f64, skip_broken: bool, out: &mut impl Write) -> Outcome {
+    let level = Level::new(level)?;
+    let grid = Grid::read(&text(file)?)
+        .map_err(|problems| Failure(problems.iter().map(|problem| format!("{problem}\n")).collect::<String>()))?;
+    let evidence = EvidenceTable::read(&grid, &Table::read(&bytes(evidence)?)?)?;
+    if !evidence.broken.is_empty() && !skip_broken {
+        let failure = catalogue::Failure::Lines(evidence.broken);
+        writeln!(out, "{:#}", json!({"grid": grid.id, "refused": &failure}))?;
+        return Err(Failure(failure.to_string()));
+    }
+    Ok(writeln!(out, "{}", serde_json::to_string_pretty(&grid.score(&evidence, level))?)?)
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match file.to_str() {
+        Some("-") => std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
+        _ => std::fs::read(file),
+    };
+    let name = file.display();
+    read.map_err(|error| Failure(format!("{name} ne se lit pas : {error} / {name} cannot be read: {error}")))
+}
+
+/// A grid's text: of a file, or the shipped one by its name.
+fn text(file: &Path) -> Result<String, Failure> {
+    if file.to_str() == Some("guichet-1") {
+        return Ok(GUICHET_1.to_owned());
+    }
+    let name = file.display();
+    String::from_utf8(bytes(file)?).map_err(|_| Failure(format!("{name} n’est pas de l’UTF-8 / {name} is not UTF-8")))
+}
+
+fn pairs(said: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    said.iter()
+        .map(|pair| match pair.split_once('=') {
+            Some((name, value)) => Ok((name.trim().to_owned(), value.trim().to_owned())),
+            None => Err(Failure(format!("« {pair} » : écrivez NOM=VALEUR / “{pair}”: write NAME=VALUE"))),
+        })
+        .collect()
+}
