@@ -27,7 +27,7 @@ const CALLERS: [&str; 10] = [
 
 /// Method, route, on what, and the status each caller gets. What one may not see is 404; what one may see and not do is
 /// 403; to who reads nothing, lists are 403.
-const TABLE: [(&str, &str, &str, [u16; 10]); 33] = [
+const TABLE: [(&str, &str, &str, [u16; 10]); 47] = [
     ("GET", "/v1/admin/organizations", "", [200, 200, 403, 200, 200, 403, 200, 403, 403, 200]),
     ("POST", "/v1/admin/organizations", "", [201, 403, 403, 403, 403, 403, 403, 403, 403, 403]),
     ("GET", "/v1/admin/organizations/{id}", "A", [200, 200, 404, 200, 404, 404, 200, 404, 403, 404]),
@@ -55,6 +55,20 @@ const TABLE: [(&str, &str, &str, [u16; 10]); 33] = [
     ("POST", "/v1/admin/keys", "member of A", [201, 403, 404, 201, 404, 404, 403, 404, 403, 404]),
     ("DELETE", "/v1/admin/keys/{id}", "A's", [204, 403, 404, 204, 204, 404, 403, 404, 403, 404]),
     ("DELETE", "/v1/admin/keys/{id}", "member of A", [204, 403, 404, 204, 404, 404, 403, 404, 403, 404]),
+    ("GET", "/v1/admin/organizations/{id}/limits", "A", [200, 200, 404, 200, 404, 404, 200, 404, 403, 404]),
+    ("PUT", "/v1/admin/organizations/{id}/limits", "A", [200, 403, 404, 403, 404, 404, 403, 404, 403, 404]),
+    ("DELETE", "/v1/admin/organizations/{id}/limits", "A", [200, 403, 404, 403, 404, 404, 403, 404, 403, 404]),
+    ("GET", "/v1/admin/projects/{id}/limits", "A's", [200, 200, 404, 200, 200, 404, 200, 404, 403, 404]),
+    ("PUT", "/v1/admin/projects/{id}/limits", "A's", [200, 403, 404, 200, 403, 404, 403, 404, 403, 404]),
+    ("DELETE", "/v1/admin/projects/{id}/limits", "A's", [200, 403, 404, 200, 403, 404, 403, 404, 403, 404]),
+    ("GET", "/v1/admin/keys/{id}/limits", "A's", [200, 200, 404, 200, 200, 404, 200, 404, 403, 404]),
+    ("PUT", "/v1/admin/keys/{id}/limits", "A's", [200, 403, 404, 200, 403, 404, 403, 404, 403, 404]),
+    ("DELETE", "/v1/admin/keys/{id}/limits", "A's", [200, 403, 404, 200, 403, 404, 403, 404, 403, 404]),
+    ("GET", "/v1/admin/members/{id}/limits", "of A", [200, 200, 404, 200, 404, 404, 200, 404, 403, 404]),
+    ("PUT", "/v1/admin/members/{id}/limits", "of A", [200, 403, 404, 200, 404, 404, 403, 404, 403, 404]),
+    ("DELETE", "/v1/admin/members/{id}/limits", "of A", [200, 403, 404, 200, 404, 404, 403, 404, 403, 404]),
+    ("PUT", "/v1/admin/projects/{id}/active-users", "A's", [200, 403, 404, 200, 403, 404, 403, 404, 403, 404]),
+    ("GET", "/v1/admin/users/active", "", [200, 200, 403, 200, 200, 403, 200, 403, 403, 200]),
     ("GET", "/v1/admin/usage", "", [200, 200, 403, 200, 200, 403, 200, 403, 403, 200]),
     ("GET", "/v1/admin/records", "", [200, 200, 403, 200, 200, 403, 200, 403, 403, 200]),
     ("GET", "/v1/admin/audit", "", [200, 200, 403, 200, 200, 403, 200, 403, 403, 200]),
@@ -111,6 +125,20 @@ async fn call(app: &TestApp, world: &World, method: &str, route: &str, on: &str)
     let new_member = async || member(app, &fresh("@a.fr"), Some(a), None).await;
     let at = |id: i64| route.replace("{id}", &id.to_string());
     match (method, route, on) {
+        (_, route, on) if route.ends_with("/limits") => {
+            let path = match on {
+                "A" => at(a),
+                "of A" => at(world.member),
+                _ if route.contains("/keys/") => {
+                    route.replace("{id}", &key(app, json!({"project_id": world.project})).await.0)
+                }
+                _ => at(world.project),
+            };
+            (path, if method == "PUT" { json!({"limits": []}) } else { Value::Null })
+        }
+        ("PUT", "/v1/admin/projects/{id}/active-users", _) => {
+            (at(world.project), json!({"month": "2026-11", "users": 3, "source": "sessions"}))
+        }
         ("GET", _, "A") => (at(a), Value::Null),
         ("GET", _, "A's") => (at(world.project), Value::Null),
         ("GET", _, "A's other") => (at(world.other_project), Value::Null),

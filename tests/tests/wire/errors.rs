@@ -389,20 +389,23 @@ async fn a_busy_model_is_503_and_says_when_to_come_back() {
 /// openai-python obeys `retry-after` up to a minute only, and past it asks again at once: told not to.
 #[tokio::test]
 async fn a_wait_past_a_minute_tells_clients_not_to_retry() {
-    for (wait, seconds, told_not_to) in [("60s", "60", false), ("90s", "90", true)] {
-        let queue = format!("queue: {{length: 0, wait: {wait}}}");
-        let wire = Wire::with(&queue, |url| model("fake/never", "chat", url, ", capacity: 1")).await;
-        let body = hello("fake/never");
-        tokio::select! {
-            response = wire.app.send("/v1/chat/completions", &wire.key.secret, &body) => panic!("an answer: {response:?}"),
-            () = async {
-                assert!(wire.engine.until(|counts| counts.posts == 1).await);
-                let told = refused(|| wire.chatting(&body), 503, "model_busy").await;
-                assert_eq!(told.headers["retry-after"], seconds);
-                assert_eq!(told.headers["retry-after-ms"], format!("{seconds}000"));
-                assert_eq!(told.headers.get("x-should-retry").is_some_and(|value| value == "false"), told_not_to);
-            } => {}
-        }
+    for (limit, code, most) in [("1/minute", "rate_limit_exceeded", 61), ("1/month", "quota_exceeded", 32 * 86_400)] {
+        let plan = format!("limits: {{default_plan: p}}\nplans: {{p: {{organization: [{{requests: {limit}}}]}}}}");
+        let wire = Wire::with(&plan, |url| model("fake/plain", "chat", url, "")).await;
+        let body = hello("fake/plain");
+        let (status, answer) = wire.app.post("/v1/chat/completions", &wire.key.secret, &body).await;
+        assert_eq!(status, 200, "{answer}");
+        let told = refused(|| wire.chatting(&body), 429, code).await;
+        let number = |name: &str| told.headers[name].to_str().expect("text").parse::<u64>().expect("a number");
+        let (seconds, millis) = (number("retry-after"), number("retry-after-ms"));
+        assert!(
+            seconds <= most && (seconds - 1..=seconds).contains(&millis.div_ceil(1_000)),
+            "{seconds} s, {millis} ms"
+        );
+        let not_to = told.headers.get("x-should-retry").is_some_and(|value| value == "false");
+        assert_eq!(not_to, seconds > 60, "{seconds} s");
+        assert_eq!(number("x-ratelimit-limit-requests"), 1);
+        assert_eq!(number("x-ratelimit-remaining-requests"), 0);
     }
 }
 
