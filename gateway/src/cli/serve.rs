@@ -31,6 +31,10 @@ impl Serve {
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
             tracing::warn!(%error, "the limit on open files could not be raised");
         }
+        // Thousands of half-filled buffers in huge pages would hold twice the memory that they use.
+        if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+            tracing::debug!(%error, "huge pages stay on");
+        }
         runtime(config.server.worker_threads)?.block_on(serve(config, origin))
     }
 }
