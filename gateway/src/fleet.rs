@@ -22,7 +22,6 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use crate::config::server::{Fleet as Settings, Queue as QueueSettings};
 use crate::config::{Config, DataClass};
@@ -35,7 +34,7 @@ pub use models::{Catalogue, Model};
 use queue::fair::Ask;
 use queue::{Entrance, TurnedAway};
 pub use queue::{Slot, Tenant, Tier};
-use upstream::{Failure, Upstream};
+use upstream::{Answer, Failure, Upstream};
 use verdict::Verdict;
 
 /// Largest error body read from an engine.
@@ -96,7 +95,7 @@ pub enum Reply<T> {
 #[derive(Debug)]
 pub struct Opening {
     pub first: Bytes,
-    pub rest: Incoming,
+    pub rest: Answer,
 }
 
 /// The engine answered something that is no answer.
@@ -309,7 +308,7 @@ impl Present {
         body: Bytes,
         read: &impl Fn(&Model, &Deployment, Bytes) -> Result<T, NotAnAnswer>,
     ) -> Result<Exchange<T>, Trouble> {
-        let deployment = &*slot.deployment;
+        let deployment = &slot.deployment;
         let response = match self.upstream.post(deployment, job.call, body, job.headers).await {
             Ok(response) => response,
             Err(Failure::Unreachable) => return Err(Trouble::Broken),
@@ -349,7 +348,7 @@ enum Exchange<T> {
 }
 
 /// Waits for the first event of a stream, so that an engine that fails at once can still be replaced.
-async fn open(response: Response<Incoming>, deployment: &Deployment) -> Result<Opening, Trouble> {
+async fn open(response: Response<Answer>, deployment: &Deployment) -> Result<Opening, Trouble> {
     let is_stream = response
         .headers()
         .get(header::CONTENT_TYPE)
@@ -364,7 +363,7 @@ async fn open(response: Response<Incoming>, deployment: &Deployment) -> Result<O
         .map_err(|_| Trouble::Timeout)?
 }
 
-async fn first_event(mut rest: Incoming, deployment: &Deployment) -> Result<Opening, Trouble> {
+async fn first_event(mut rest: Answer, deployment: &Deployment) -> Result<Opening, Trouble> {
     let mut first = Bytes::new();
     loop {
         let piece = match rest.frame().await {

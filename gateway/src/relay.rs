@@ -13,11 +13,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use http_body::Frame;
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::config::server::Language;
 use crate::error::ApiError;
+use crate::fleet::upstream::Answer;
 use crate::fleet::{Opening, Slot};
 use crate::openai::rules::{Observed, Rules};
 use crate::openai::stream::{self, Transcript};
@@ -75,7 +75,7 @@ pub struct Relay {
 /// The engine's side, given back as soon as it has said all.
 #[derive(Debug)]
 struct Engine {
-    stream: Incoming,
+    stream: Answer,
     slot: Slot,
 }
 

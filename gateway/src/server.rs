@@ -1,6 +1,7 @@
 //! The listening side: connections accepted, bounded in number, in the size of a head and in the time it takes.
 
 pub mod socket;
+pub mod workers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::config::server::Server as Settings;
 use crate::layers;
 use crate::telemetry::Telemetry;
 use socket::Socket;
+use workers::Workers;
 
 /// Largest head of a request, header fields included.
 const HEAD: usize = 64 << 10;
@@ -55,9 +57,17 @@ impl Server {
     }
 
     /// Serves until `stop`, then lets running requests end within the drain.
-    pub async fn run(self, service: Service, settings: Settings, telemetry: Arc<Telemetry>, stop: CancellationToken) {
+    pub async fn run(
+        self,
+        service: Service,
+        settings: Settings,
+        workers: Arc<Workers>,
+        telemetry: Arc<Telemetry>,
+        stop: CancellationToken,
+    ) {
         let room = Arc::new(Semaphore::new(settings.max_connections));
         let connections = TaskTracker::new();
+        let cut = CancellationToken::new();
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -85,29 +95,43 @@ impl Server {
                 }
             };
             let (service, builder) = (service.clone(), builder.clone());
-            let (stop, telemetry) = (stop.clone(), telemetry.clone());
-            connections.spawn(async move {
+            let (ends, telemetry) = (Ends { stop: stop.clone(), cut: cut.clone() }, telemetry.clone());
+            // The socket belongs to the runtime that polls it.
+            let socket = match socket.into_std() {
+                Ok(socket) => socket,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection");
+                    continue;
+                }
+            };
+            let carry = async move {
                 telemetry.open_connections.inc();
-                serve(socket, peer, service, &builder, stop).await;
+                match TcpStream::from_std(socket) {
+                    Ok(socket) => serve(socket, peer, service, &builder, ends).await,
+                    Err(error) => tracing::warn!(%error, "cannot take a connection"),
+                }
                 telemetry.open_connections.dec();
                 drop(permit);
-            });
+            };
+            connections.spawn_on(carry, workers.next());
         }
         drop(self.listener);
         connections.close();
         if tokio::time::timeout(settings.drain.0, connections.wait()).await.is_err() {
             tracing::warn!(left = connections.len(), "requests still running at the end of the drain are cut");
+            cut.cancel();
+            connections.wait().await;
         }
     }
 }
 
-async fn serve(
-    socket: TcpStream,
-    peer: SocketAddr,
-    service: Service,
-    builder: &http1::Builder,
+/// How a connection ends when the gateway does: its request may end, then it is dropped.
+struct Ends {
     stop: CancellationToken,
-) {
+    cut: CancellationToken,
+}
+
+async fn serve(socket: TcpStream, peer: SocketAddr, service: Service, builder: &http1::Builder, ends: Ends) {
     // Small pieces of a stream must leave at once.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
@@ -124,9 +148,12 @@ async fn serve(
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
+        () = ends.stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                () = ends.cut.cancelled() => return,
+            }
         }
     };
     if let Err(error) = ended {

@@ -24,6 +24,7 @@ use crate::policy::pseudonym::Pseudonyms;
 use crate::recorder::{Recorder, writer};
 use crate::reload;
 use crate::router::router;
+use crate::server::workers::{self, Workers};
 use crate::server::{Server, Service};
 use crate::store::Database;
 use crate::telemetry::Telemetry;
@@ -113,16 +114,21 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
         .map_err(|error| told("the recorder cannot start", &error))?;
     remember(&app).await;
     let service = router(app.clone()).map_err(|error| told("the reference page cannot be made", &error))?;
+    let workers = Workers::start(workers::threads(config.server.worker_threads))
+        .map_err(|error| told("the threads that carry requests cannot start", &error))?;
+    let workers = Arc::new(workers);
     let (address, metrics_address) = (server.address, metrics_server.as_ref().map(|server| server.address));
     app.tasks.spawn(server.run(
         Service::Counter(app.clone(), service),
         config.server.clone(),
+        workers.clone(),
         telemetry.clone(),
         app.stop.clone(),
     ));
     if let Some(server) = metrics_server {
         let page = Router::new().route("/metrics", get(metrics_alone)).with_state(app.clone());
-        app.tasks.spawn(server.run(Service::Metrics(page), config.server.clone(), telemetry, app.stop.clone()));
+        let service = Service::Metrics(page);
+        app.tasks.spawn(server.run(service, config.server.clone(), workers, telemetry, app.stop.clone()));
     }
     app.tasks.spawn(app.fleet.clone().watch(app.stop.clone()));
     if let LimitStore::Redis(url) = &config.limits.store {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, Outcome, Source};
+use super::{Outcome, Source};
 use crate::config::server::Language;
 use crate::config::{Config, Origin};
 use crate::{Running, start, telemetry};
@@ -35,21 +35,13 @@ impl Serve {
         if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
             tracing::debug!(%error, "huge pages stay on");
         }
-        runtime(config.server.worker_threads)?.block_on(serve(config, origin))
+        runtime()?.block_on(serve(config, origin))
     }
 }
 
-/// One thread is a runtime without hand-overs between threads; more share the work.
-fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, Failure> {
-    let threads = match threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
-    };
-    let mut builder = match threads {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    Ok(builder.worker_threads(threads).enable_all().build()?)
+/// The first of the threads that carry requests; [`crate::server::workers`] starts the others.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 async fn serve(config: Config, origin: Origin) -> Outcome {

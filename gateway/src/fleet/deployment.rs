@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use http::{HeaderValue, Uri};
+use http::{HeaderValue, Method, Uri};
 
 use super::engine::{Place, Quirks, quirks};
 use super::health::Health;
 use super::lease::Lease;
+use super::upstream::idle::Idle;
+use super::upstream::opening::Opening;
 use crate::config::model::{self, EngineKind, MessageLayout, ReasoningSource};
 use crate::config::{Config, DataClass, Hosting};
+use crate::server::workers;
 
 /// What of an engine outlives a reload of the configuration.
 #[derive(Debug)]
@@ -45,13 +48,17 @@ pub struct Deployment {
     pub layout: MessageLayout,
     pub first_byte_timeout: Duration,
     pub chunk_timeout: Duration,
-    pub authorization: Option<HeaderValue>,
     pub live: Arc<Live>,
     /// This replica's part of its slots.
     lease: Arc<Lease>,
-    uris: [Uri; 4],
-    pub health_uri: Uri,
+    /// Scheme, host and port to connect to.
+    pub address: Uri,
+    openings: [Opening; 4],
+    /// Of the question whether it is well.
+    pub health: Opening,
     allowed: [bool; 3],
+    /// Connections at rest, by the number of the worker they live on.
+    idle: Box<[Idle]>,
 }
 
 /// The call of an engine.
@@ -73,15 +80,16 @@ impl Deployment {
         lease: &Arc<Lease>,
     ) -> Result<Deployment, String> {
         let quirks = quirks(said.engine);
-        let base = said.url.as_str().trim_end_matches('/').to_owned();
-        let root = format!("{}{}", &said.url[..url::Position::BeforePath], "");
-        let uri = |place: Place| -> Result<Uri, String> {
-            let text = match place {
-                Place::Root(path) => format!("{root}{path}"),
-                Place::Base(path) => format!("{base}{path}"),
-            };
-            Uri::from_str(&text).map_err(|error| format!("deployment {}: {error}", said.name))
+        let problem = |error: &dyn std::fmt::Display| format!("deployment {}: {error}", said.name);
+        let address = &said.url[..url::Position::BeforePath];
+        let base = said.url.path().trim_end_matches('/');
+        let uri = |text: &str| Uri::from_str(text).map_err(|error| problem(&error));
+        let path = |place: Place| match place {
+            Place::Root(path) => path.to_owned(),
+            Place::Base(path) => format!("{base}{path}"),
         };
+        // A port that the scheme implies is left out, as engines behind a proxy may be told apart by it.
+        let host = &said.url[url::Position::BeforeHost..url::Position::AfterPort];
         let hosting = config
             .hostings
             .get(&said.hosting)
@@ -99,12 +107,14 @@ impl Deployment {
             }
         };
         let allowed = DataClass::ALL.map(|class| config.rule(class).allows(&hosting));
-        let health_uri = match &said.health_path {
-            Some(path) => {
-                Uri::from_str(&format!("{root}{path}")).map_err(|error| format!("deployment {}: {error}", said.name))?
-            }
-            None => uri(quirks.health)?,
+        let host = HeaderValue::try_from(host).map_err(|error| problem(&error))?;
+        // A path that makes a URI holds nothing that could end the line it is written in.
+        let opening = |method: Method, path: String| {
+            uri(&path).map(|_| Opening::new(&method, &path, &host, authorization.as_ref()))
         };
+        let health = said.health_path.clone().unwrap_or_else(|| path(quirks.health));
+        let threads = workers::threads(config.server.worker_threads);
+        let idle = || Idle::new(config.fleet.idle_connections.div_ceil(threads));
         Ok(Deployment {
             name: Arc::from(said.name.as_str()),
             engine: said.engine,
@@ -120,27 +130,40 @@ impl Deployment {
             layout: said.messages,
             first_byte_timeout: said.first_byte_timeout.0,
             chunk_timeout: said.chunk_timeout.0,
-            authorization,
             live,
             lease: lease.clone(),
-            uris: [
-                uri(Place::Base("/chat/completions"))?,
-                uri(Place::Base("/completions"))?,
-                uri(Place::Base("/embeddings"))?,
-                uri(quirks.rerank)?,
+            address: uri(address)?,
+            openings: [
+                opening(Method::POST, path(Place::Base("/chat/completions")))?,
+                opening(Method::POST, path(Place::Base("/completions")))?,
+                opening(Method::POST, path(Place::Base("/embeddings")))?,
+                opening(Method::POST, path(quirks.rerank))?,
             ],
-            health_uri,
+            health: opening(Method::GET, health)?,
             allowed,
+            idle: std::iter::repeat_with(idle).take(threads).collect(),
         })
     }
 
-    pub fn uri(&self, call: Call) -> &Uri {
+    /// What a request for this call begins with.
+    pub fn opening(&self, call: Call) -> &Opening {
         match call {
-            Call::Chat => &self.uris[0],
-            Call::Completions => &self.uris[1],
-            Call::Embeddings => &self.uris[2],
-            Call::Rerank => &self.uris[3],
+            Call::Chat => &self.openings[0],
+            Call::Completions => &self.openings[1],
+            Call::Embeddings => &self.openings[2],
+            Call::Rerank => &self.openings[3],
         }
+    }
+
+    /// Connections at rest that this thread may take.
+    pub fn idle(&self) -> &Idle {
+        // There is at least one worker, the first.
+        self.idle.get(workers::number()).unwrap_or(&self.idle[0])
+    }
+
+    /// Closes connections that have rested for too long.
+    pub fn tidy(&self) {
+        self.idle.iter().for_each(Idle::tidy);
     }
 
     /// Whether data of this class may go there.

@@ -1,23 +1,32 @@
-//! The only sender: pooled HTTP connections to the engines of the configuration, and to nobody else.
+//! The only sender: connections to the engines of the configuration, and to nobody else.
 //!
-//! URIs come compiled from the configuration; redirections are not followed and no proxy is read from the
+//! Addresses come compiled from the configuration; redirections are not followed and no proxy is read from the
 //! environment, so no request can reach a host that is not written there.
+//!
+//! HTTP/1.1 is spoken here in its client's half, on httparse, rather than through hyper: there, a connection is a task of
+//! its own with 25 KiB of buffers and queues, and each request is handed to it and back. Ten thousand open streams would
+//! hold twice their memory, and a request would cost a fifth more.
 
+pub mod answer;
+pub mod connection;
+pub mod framing;
+pub mod head;
+pub mod idle;
+pub mod opening;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{HeaderMap, Response, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use tower::ServiceExt;
 
+pub use self::answer::Answer;
+use self::connection::Connection;
 use super::deployment::{Call, Deployment};
 use crate::config::server::Fleet as Settings;
-
-type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
-type Plain = Client<HttpConnector, Full<Bytes>>;
 
 /// Why an engine gave no HTTP answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,32 +39,20 @@ pub enum Failure {
 
 #[derive(Debug)]
 pub struct Upstream {
-    plain: Plain,
+    plain: HttpConnector,
     /// Made only when some engine is reached by TLS: reading the system's roots takes time and memory.
-    tls: Option<Https>,
+    tls: Option<HttpsConnector<HttpConnector>>,
 }
 
 impl Upstream {
     pub fn new(settings: &Settings, any_tls: bool) -> Result<Upstream, String> {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.connect_timeout.0));
-        connector.set_keepalive(Some(Duration::from_secs(30)));
-        connector.enforce_http(true);
-        let builder = || {
-            let mut builder = Client::builder(TokioExecutor::new());
-            builder
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(Duration::from_secs(60))
-                .pool_max_idle_per_host(settings.idle_connections)
-                // A connection the engine closed while idle is replaced, not reported.
-                .retry_canceled_requests(true)
-                .http1_max_buf_size(64 << 10)
-                .set_host(true);
-            builder
-        };
-        let plain = builder().build(connector.clone());
+        let mut plain = HttpConnector::new();
+        plain.set_nodelay(true);
+        plain.set_connect_timeout(Some(settings.connect_timeout.0));
+        plain.set_keepalive(Some(Duration::from_secs(30)));
+        plain.enforce_http(true);
         let tls = if any_tls {
+            let mut connector = plain.clone();
             connector.enforce_http(false);
             let https = HttpsConnectorBuilder::new()
                 .with_native_roots()
@@ -63,7 +60,7 @@ impl Upstream {
                 .https_only()
                 .enable_http1()
                 .wrap_connector(connector);
-            Some(builder().build(https))
+            Some(https)
         } else {
             None
         };
@@ -78,46 +75,29 @@ impl Upstream {
     /// engine is told to stop.
     pub async fn post(
         &self,
-        deployment: &Deployment,
+        deployment: &Arc<Deployment>,
         call: Call,
         body: Bytes,
         extra: &HeaderMap,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = deployment.uri(call).clone();
-        let headers = request.headers_mut();
-        headers.extend(extra.iter().map(|(name, value)| (name.clone(), value.clone())));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(value) = &deployment.authorization {
-            headers.insert(header::AUTHORIZATION, value.clone());
-        }
-        self.send(deployment, request, deployment.first_byte_timeout).await
+    ) -> Result<Response<Answer>, Failure> {
+        let head = deployment.opening(call).head(extra, Some(body.len()));
+        self.send(deployment, &head, &body, deployment.first_byte_timeout).await
     }
 
     /// Asks an engine whether it is well.
-    pub async fn probe(&self, deployment: &Deployment, timeout: Duration) -> Result<Response<Incoming>, Failure> {
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.uri_mut() = deployment.health_uri.clone();
-        if let Some(value) = &deployment.authorization {
-            request.headers_mut().insert(header::AUTHORIZATION, value.clone());
-        }
-        self.send(deployment, request, timeout).await
+    pub async fn probe(&self, deployment: &Arc<Deployment>, timeout: Duration) -> Result<Response<Answer>, Failure> {
+        let head = deployment.health.head(&HeaderMap::new(), None);
+        self.send(deployment, &head, &[], timeout).await
     }
 
     async fn send(
         &self,
-        deployment: &Deployment,
-        request: Request<Full<Bytes>>,
+        deployment: &Arc<Deployment>,
+        head: &[u8],
+        body: &[u8],
         timeout: Duration,
-    ) -> Result<Response<Incoming>, Failure> {
-        let tls = request.uri().scheme_str() == Some("https");
-        let answer = match (&self.tls, tls) {
-            (Some(client), true) => client.request(request),
-            (None, true) => return Err(Failure::Unreachable),
-            (_, false) => self.plain.request(request),
-        };
-        match tokio::time::timeout(timeout, answer).await {
+    ) -> Result<Response<Answer>, Failure> {
+        match tokio::time::timeout(timeout, self.exchange(deployment, head, body)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
                 tracing::debug!(deployment = %deployment.name, %error, "engine unreachable");
@@ -126,4 +106,31 @@ impl Upstream {
             Err(_) => Err(Failure::Timeout),
         }
     }
+
+    async fn exchange(
+        &self,
+        deployment: &Arc<Deployment>,
+        head: &[u8],
+        body: &[u8],
+    ) -> Result<Response<Answer>, BoxError> {
+        let mut connection = match deployment.idle().take() {
+            Some(connection) => connection,
+            None => self.connect(&deployment.address).await?,
+        };
+        let (head, piece) = connection.send(head, body).await?;
+        let deployment = deployment.clone();
+        Ok(head.response.map(|()| Answer::new(head.framing, piece, connection, head.keep, deployment)))
+    }
+
+    async fn connect(&self, address: &Uri) -> Result<Connection, BoxError> {
+        let stream = match &self.tls {
+            Some(connector) if address.scheme_str() == Some("https") => {
+                connector.clone().oneshot(address.clone()).await?
+            }
+            _ => MaybeHttpsStream::Http(self.plain.clone().oneshot(address.clone()).await?),
+        };
+        Ok(Connection::new(stream))
+    }
 }
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -36,6 +36,7 @@ impl Present {
         let mut checks = tokio::task::JoinSet::new();
         for model in &self.catalogue.models {
             for deployment in &model.deployments {
+                deployment.tidy();
                 if seen.insert(deployment.name.clone()) {
                     let (upstream, deployment) = (self.upstream.clone(), deployment.clone());
                     let (model, settings) = (model.clone(), self.settings.clone());
@@ -58,7 +59,7 @@ impl Present {
     }
 }
 
-async fn is_well(upstream: &super::Upstream, deployment: &Deployment) -> bool {
+async fn is_well(upstream: &super::Upstream, deployment: &Arc<Deployment>) -> bool {
     let Ok(response) = upstream.probe(deployment, PATIENCE).await else { return false };
     let status = response.status();
     // Read to its end, so that the connection goes back to the pool.

@@ -78,6 +78,14 @@ impl Splitter {
         }
     }
 
+    /// Lets go of a frame that was read to its end: it is a part of a buffer many times its size.
+    pub fn let_go(&mut self) {
+        if self.start >= self.frame.len() {
+            self.frame = Bytes::new();
+            (self.start, self.read) = (0, 0);
+        }
+    }
+
     /// The frame that offsets are about.
     #[must_use]
     pub fn frame(&self) -> &Bytes {

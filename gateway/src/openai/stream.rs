@@ -148,6 +148,7 @@ impl Transcript {
             }
         }
         self.give_run(run, out);
+        self.splitter.let_go();
         self.state
     }
 

@@ -98,7 +98,9 @@ async fn no_freed_slot_is_forgotten() {
     let engine = FakeEngine::start().await;
     engine.script(Chat::text("oui"));
     let one = [deployment("d", &engine, ", capacity: 1")];
-    let slow_checks = "fleet: {health_interval: 60s}\nqueue: {length: 1000, wait: 20s}\n";
+    // One worker has one connection to the engine, which so notes the end of an answer before the next request.
+    let slow_checks = "server: {listen: '127.0.0.1:0', worker_threads: 1}\nfleet: {health_interval: 60s}\n\
+                       queue: {length: 1000, wait: 20s}\n";
     let app = TestApp::start(&format!("{slow_checks}models:\n{}", model("m", &one, ""))).await;
     let key = app.key("A", "internal").await;
     for _ in 0..100 {
