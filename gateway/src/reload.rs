@@ -46,7 +46,12 @@ pub async fn watch(app: AppState) {
         let now = stamp(&app.origin);
         if asked || now != last {
             last = now;
-            reload(&app);
+            // Off the threads of requests: folders of prompts and vocabularies are read.
+            let app = app.clone();
+            let reloaded = tokio::task::spawn_blocking(move || reload(&app)).await;
+            if let Err(error) = reloaded {
+                tracing::error!(%error, "the configuration could not be read again");
+            }
         }
     }
 }

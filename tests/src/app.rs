@@ -1,6 +1,7 @@
 //! A gateway under test: in this process, on a port of its own, with a data folder and a database of its own.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use guichet::Running;
@@ -21,6 +22,9 @@ pub struct TestApp {
     pub admin_key: String,
     pub folder: TempDir,
     database: TestDatabase,
+    /// Other gateways on the same database: each is asked in turn.
+    others: Vec<String>,
+    turns: [AtomicUsize; 2],
 }
 
 /// A project's key, and what it belongs to.
@@ -86,13 +90,43 @@ impl TestApp {
         let admin_key =
             std::fs::read_to_string(data.join("admin.key")).expect("the first administrator's key").trim().to_owned();
         let url = format!("http://{}", running.address);
-        TestApp { running: Some(running), url, client: Client::new(), admin_key, folder, database }
+        TestApp::at(Some(running), url, admin_key, folder, database)
     }
 
     /// A gateway that runs in another process, in a folder made as for one of this process.
     pub fn outside(url: String, folder: TempDir, database: TestDatabase) -> TestApp {
         let admin_key = std::fs::read_to_string(folder.path().join("data/admin.key")).expect("the administrator's key");
-        TestApp { running: None, url, client: Client::new(), admin_key: admin_key.trim().to_owned(), folder, database }
+        TestApp::at(None, url, admin_key.trim().to_owned(), folder, database)
+    }
+
+    fn at(
+        running: Option<Running>,
+        url: String,
+        admin_key: String,
+        folder: TempDir,
+        database: TestDatabase,
+    ) -> TestApp {
+        let (others, turns) = (Vec::new(), <[AtomicUsize; 2]>::default());
+        TestApp { running, url, client: Client::new(), admin_key, folder, database, others, turns }
+    }
+
+    /// From now on, requests go in turn to this gateway and to another on the same database.
+    pub fn beside(&mut self, url: String) {
+        self.others.push(url);
+    }
+
+    /// All that are asked in turn.
+    pub fn replicas(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.url).chain(&self.others).map(String::as_str)
+    }
+
+    /// Whose turn it is. What only looks takes no turn from what acts.
+    fn next(&self, method: &Method) -> &str {
+        let turn = self.turns[usize::from(*method == Method::POST)].fetch_add(1, Ordering::Relaxed);
+        match turn % (1 + self.others.len()) {
+            0 => &self.url,
+            other => &self.others[other - 1],
+        }
     }
 
     /// What a gateway of another process leaves.
@@ -119,7 +153,8 @@ impl TestApp {
     }
 
     pub fn request(&self, method: Method, path: &str, key: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(key)
+        let url = format!("{}{path}", self.next(&method));
+        self.client.request(method, url).bearer_auth(key)
     }
 
     pub async fn get(&self, path: &str, key: &str) -> (u16, Value) {
@@ -169,12 +204,26 @@ impl TestApp {
         Key { id: text("id"), secret: text("key"), organization_id, project_id }
     }
 
-    /// A metric by its name and labels, as the page writes them; none when it is not there.
+    /// The answers of all gateways that are asked in turn.
+    pub async fn get_each(&self, path: &str, key: &str) -> Vec<(u16, Value)> {
+        let mut answers = Vec::new();
+        for url in self.replicas() {
+            let request = self.client.get(format!("{url}{path}")).bearer_auth(key);
+            answers.push(read(request.send().await.expect("an answer")).await);
+        }
+        answers
+    }
+
+    /// A metric by its name and labels, as the page writes them; none when it is not there. Of several gateways, the sum.
     pub async fn metric(&self, name: &str) -> Option<f64> {
-        let (status, page) = self.get("/metrics", &self.admin_key).await;
-        assert_eq!(status, 200, "{page}");
-        let page = page.as_str().expect("a page of text");
-        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+        let mut sum = None;
+        for (status, page) in self.get_each("/metrics", &self.admin_key).await {
+            assert_eq!(status, 200, "{page}");
+            let page = page.as_str().expect("a page of text");
+            let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
+            sum = value.map(|value| value + sum.unwrap_or(0.0)).or(sum);
+        }
+        sum
     }
 
     /// Waits until a metric is as wanted.

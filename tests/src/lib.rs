@@ -5,9 +5,13 @@
 pub mod app;
 pub mod database;
 pub mod engine;
+pub mod gateway;
 pub mod process;
+pub mod redis;
 
 pub use app::{Key, TestApp, chat, configuration, model, read};
 pub use database::Backend;
 pub use engine::{Chat, FakeEngine};
+pub use gateway::Gateway;
 pub use process::Process;
+pub use redis::Redis;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -102,6 +102,22 @@ impl Process {
         Process { app: Some(app), child, _output: output }
     }
 
+    /// Two on one PostgreSQL.
+    pub async fn two(more: &str) -> (Process, Process) {
+        let one = Process::start(Backend::Postgres, more).await;
+        let other = one.another(more).await;
+        (one, other)
+    }
+
+    /// Another on the same database, in a folder of its own.
+    pub async fn another(&self, more: &str) -> Process {
+        let folder = TempDir::new().expect("a temporary folder");
+        // The administrator is the database's: this one is made no key of its own.
+        std::fs::create_dir_all(folder.path().join("data")).expect("a folder");
+        std::fs::write(folder.path().join("data/admin.key"), &self.admin_key).expect("the key");
+        Process::in_folder(folder, TestDatabase { url: self.database().url.clone() }, more, &[]).await
+    }
+
     /// Resident memory, in bytes.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
@@ -152,6 +168,12 @@ impl Deref for Process {
 
     fn deref(&self) -> &TestApp {
         self.app.as_ref().expect("it is alive")
+    }
+}
+
+impl DerefMut for Process {
+    fn deref_mut(&mut self) -> &mut TestApp {
+        self.app.as_mut().expect("it is alive")
     }
 }
 

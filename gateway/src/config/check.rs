@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use super::load::Origin;
 use super::model::{Deployment, Model, ModelType};
 use super::{Config, Problem};
+use crate::policy::limits::tokenizer::Tokenizer;
 
 /// Stands for a required text that is missing; the lack itself was already told.
 pub(super) const MISSING: &str = "\u{0}missing";
@@ -164,6 +165,12 @@ fn one_model(model: &Model, path: &str, checker: &mut Checker<'_>) {
             "a context of 0 tokens answers nothing",
             "write the model's own length",
         );
+    }
+    if let Some(file) = &model.tokenizer
+        && let Err(message) = Tokenizer::read(file)
+    {
+        let remedy = "give the path of the model's tokenizer.json, or take it out: tiktoken then counts";
+        checker.tell(format!("{path}.tokenizer"), message, remedy);
     }
     if model.dimensions.is_some() && model.r#type != ModelType::Embeddings {
         checker.tell(

@@ -1,5 +1,7 @@
 //! What is served and by which engines, as the configuration says it.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -190,6 +192,11 @@ pub struct Model {
     /// Tokens it reads and writes at most, together.
     #[serde(default)]
     pub context_length: Option<u64>,
+    /// Its own `tokenizer.json` (Hugging Face): texts are counted by it, rather than by tiktoken, where an estimate is not
+    /// close enough to hold quota for them.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub tokenizer: Option<PathBuf>,
     /// Numbers in an embedding; requests for another size are refused.
     #[serde(default)]
     pub dimensions: Option<u32>,

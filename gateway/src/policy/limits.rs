@@ -5,8 +5,8 @@
 //!
 //! 1. [`plan`] gives the [chain](rule::Chain) of a caller and a model: the plan of the configuration, what the database
 //!    sets over it, the shares of projects. It is computed once and kept until either changes.
-//! 2. [`estimate`] says how many tokens the request will read (a ratio learned for each model; tiktoken where that is not
-//!    close enough) and write (what it asks for, else the 95th percentile of the model's answers).
+//! 2. [`estimate`] says how many tokens the request will read (a ratio learned for each model; a [tokenizer] where that is
+//!    not close enough) and write (what it asks for, else the 95th percentile of the model's answers).
 //! 3. [`store`] takes that from every limit of the chain or from none: [`local`] in process, [`shared`] in Redis. What a
 //!    [`ledger`] counts slides over a minute or follows a [calendar].
 //! 4. A refusal becomes words and headers in [`standing`]. A grant becomes a [`Reservation`] that the request's
@@ -28,11 +28,12 @@ pub mod shared;
 pub mod standing;
 pub mod store;
 pub mod ticket;
+pub mod tokenizer;
 pub mod warning;
 pub mod window;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -99,6 +100,8 @@ struct Known {
     chain: Chain,
     /// Some limit of it counts tokens.
     tokens: bool,
+    /// Looked up since the last [`Limits::tidy`].
+    used: AtomicBool,
 }
 
 /// What a request asks for.
@@ -149,9 +152,21 @@ impl Limits {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Limits, String> {
+        Limits::open_by(Clock::system(), config, database, telemetry, tasks, stop).await
+    }
+
+    /// The same, by a clock that may be simulated.
+    pub async fn open_by(
+        clock: Clock,
+        config: &Config,
+        database: &Database,
+        telemetry: Arc<Telemetry>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Limits, String> {
         let zone = &config.limits.time_zone;
         let calendar = Arc::new(Calendar::new(zone).map_err(|error| error.to_string())?);
-        let time = Time { clock: Clock::system(), calendar };
+        let time = Time { clock, calendar };
         let version = database.limits_version().await.map_err(|error| error.to_string())?;
         let own = database.quotas().await.map_err(|error| error.to_string())?;
         let since = time.clock.now().wall;
@@ -167,6 +182,8 @@ impl Limits {
                 Store::shared(url.read()?.reveal(), settings, time.clone(), tasks, stop).await?
             }
         };
+        let estimates = Estimates::default();
+        estimates.reload(config);
         Ok(Limits {
             store,
             time,
@@ -177,7 +194,7 @@ impl Limits {
             version: AtomicI64::new(version),
             changing: tokio::sync::Mutex::new(()),
             chains: Cache::new(CHAINS),
-            estimates: Estimates::default(),
+            estimates,
             watch: Watch::default(),
             telemetry,
         })
@@ -191,6 +208,7 @@ impl Limits {
     pub fn reload(&self, config: &Config) {
         let own = self.book.load().all_own();
         self.replace(Book::new(config, own));
+        self.estimates.reload(config);
         // A refresh at the same moment may have read more: the next one reads again.
         self.version.store(UNREAD, Ordering::Relaxed);
     }
@@ -234,12 +252,15 @@ impl Limits {
         if let Some(known) = self.chains.get(&at)
             && known.generation == generation
         {
+            if !known.used.load(Ordering::Relaxed) {
+                known.used.store(true, Ordering::Relaxed);
+            }
             return known;
         }
         let chain = self.book.load().chain(payer, Some(model));
         let counts_tokens = |kind| matches!(kind, Kind::Rate { meter, .. } if meter != Meter::Requests);
         let tokens = chain.limits.iter().any(|limit| counts_tokens(limit.id.kind));
-        let known = Arc::new(Known { generation, chain, tokens });
+        let known = Arc::new(Known { generation, chain, tokens, used: AtomicBool::new(true) });
         self.chains.insert(at, known.clone());
         known
     }
@@ -287,10 +308,10 @@ impl Limits {
         if !known.tokens || asked.weight.images > 0 || !(near || silent) {
             return estimate;
         }
-        let Some(counted) = self.estimates.count(asked.body).await else { return estimate };
+        let Some(counted) = self.estimates.count(asked.model, asked.body).await else { return estimate };
         if silent {
             // The engine does not count: what is relayed of its answers is measured by the ratio.
-            calibration.learn_input(asked.weight.bytes, counted);
+            calibration.learn_counted(asked.weight.bytes, counted);
         }
         counted
     }
@@ -323,6 +344,7 @@ impl Limits {
     /// Gives back the memory of what is at rest. To be called each minute.
     pub fn tidy(&self) {
         self.store.tidy();
+        self.chains.retain(|_, known| known.used.swap(false, Ordering::Relaxed));
         self.watch.tidy();
     }
 }

@@ -188,6 +188,17 @@ mod tests {
         }
     }
 
+    /// Asking for nearly all of its share, it waits as on slots of its own.
+    #[test]
+    fn near_its_share_the_quiet_waits_no_longer_than_on_slots_of_its_own() {
+        for seed in 1..=10 {
+            let study = Study::new(seed, 0.8);
+            let beside = percentile(&study.fair.waits[1], 95);
+            let apart = percentile(&study.walled_off.waits[1], 95);
+            assert!(beside <= apart + service_seconds(), "seed {seed}: {beside} s beside the flood, {apart} s apart");
+        }
+    }
+
     #[test]
     fn the_plot_in_the_docs_is_what_the_simulation_draws() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/fairness.svg");

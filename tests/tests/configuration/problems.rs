@@ -179,3 +179,19 @@ fn secrets_come_from_the_environment_or_a_file_and_never_show() {
     assert!(told.code == Some(1) && told.err.contains("database"), "{told:?}");
     assert!(!format!("{told:?}").contains(SECRET), "{told:?}");
 }
+
+#[test]
+fn a_tokenizer_that_cannot_be_read_is_told_with_its_path() {
+    let folder = TempDir::new().expect("a folder");
+    std::fs::write(folder.path().join("broken.json"), "{\"model\": 5}").expect("a file");
+    for (file, why) in [("broken.json", "is not a tokenizer.json"), ("missing.json", "cannot be read")] {
+        let text = format!(
+            "hostings:\n  here: {{operator: X, state_operated: true, country: FR, jurisdiction: FR, qualification: none, zone: z}}\n\
+             models:\n  - {{id: a, type: chat, tokenizer: {file}, deployments: [{{name: d, url: 'http://127.0.0.1:1/v1', \
+             engine: vllm, hosting: here}}]}}\n"
+        );
+        let told = check(folder.path(), &text, &[], &[]);
+        assert_eq!(told.code, Some(1), "{told:?}");
+        assert!(told.err.contains("models[0].tokenizer: ") && told.err.contains(why), "{}", told.err);
+    }
+}

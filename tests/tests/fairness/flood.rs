@@ -6,7 +6,9 @@ use serde_json::json;
 use tests::engine::{Chat, Gate, ms};
 use tests::{FakeEngine, Key, TestApp};
 
-use crate::{MODEL, Requests, held, order, saturated, says, until_waiting};
+use crate::{Hall, MODEL, Place, Requests, held, in_each_place, order, saturated, says, until_waiting};
+
+in_each_place!(a_flood_costs_the_quiet_less_than_one_service_time);
 
 const NONE: serde_json::Value = serde_json::Value::Null;
 
@@ -60,12 +62,12 @@ async fn shares_are_of_tokens_not_of_requests() {
 }
 
 /// A floods a saturated model at ten times its share, B asks within its own: B waits less than one service time more
-/// than alone.
-#[tokio::test]
-async fn a_flood_costs_the_quiet_less_than_one_service_time() {
+/// than alone. With two replicas too: B is asked of each in turn, and each serves it first.
+async fn a_flood_costs_the_quiet_less_than_one_service_time(place: Place) {
     const SERVICE: Duration = ms(250);
     let engine = FakeEngine::start().await;
-    let app = TestApp::start(&saturated(&engine, 4, "")).await;
+    let slots = if place == Place::Alone { 4 } else { 2 };
+    let app = Hall::new(place, &engine, slots, "").await;
     let (flood, quiet) = (app.key("A", "internal").await, app.key("B", "internal").await);
     // Lengths of service that differ, as they do, around their mean.
     for n in 0..4_000_u32 {
@@ -97,6 +99,7 @@ async fn a_flood_costs_the_quiet_less_than_one_service_time() {
     while let Some(done) = clients.join_next().await {
         served += done.expect("the client ends");
     }
+    println!("{place:?}: p95 {beside:?} beside the flood, {alone:?} alone, one service time {SERVICE:?}");
     assert!(beside <= alone + SERVICE, "p95 {beside:?} beside the flood, {alone:?} alone");
     assert!(served > 80, "the flood has what is left: {served}");
     let waits = format!("guichet_queue_wait_seconds_count{{gen_ai_request_model={MODEL:?}}}");

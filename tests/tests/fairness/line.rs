@@ -4,23 +4,29 @@ use serde_json::{Value, json};
 use tests::engine::{Chat, Gate};
 use tests::{FakeEngine, TestApp};
 
-use crate::{MODEL, Requests, held, order, saturated, says, until_waiting, waiting};
+use crate::{Hall, MODEL, Place, Requests, held, in_each_place, order, saturated, says, until_waiting, waiting};
+
+in_each_place!(a_full_line_says_when_to_come_back, who_waits_too_long_or_hangs_up_leaves_the_line);
 
 const NONE: Value = Value::Null;
 
-/// The bound of each organization, then that of the line: 503 and when to come back, and nobody else is concerned.
-#[tokio::test]
-async fn a_full_line_says_when_to_come_back() {
+/// The bound of each organization, then that of the line: 503 and when to come back, and nobody else is concerned. Each
+/// replica has a line of its own.
+async fn a_full_line_says_when_to_come_back(place: Place) {
     let engine = FakeEngine::start().await;
-    let app = TestApp::start(&saturated(&engine, 1, "queue: {length: 3, per_organization: 2}\n")).await;
+    let app = Hall::new(place, &engine, 1, "queue: {length: 3, per_organization: 2}\n").await;
     let (one, two) = (app.key("A", "internal").await, app.key("B", "internal").await);
     let gate = Gate::closed();
     engine.script(held(&gate));
     let mut requests = Requests::default();
-    requests.send(&app, &one, &says("A", &NONE));
-    assert!(engine.until(|counts| counts.posts == 1).await);
-    requests.queue(&app, &one, &says("A", &NONE)).await;
-    requests.queue(&app, &one, &says("A", &NONE)).await;
+    let replicas = app.replicas();
+    for _ in 0..replicas {
+        requests.send(&app, &one, &says("A", &NONE));
+    }
+    assert!(engine.until(|counts| counts.posts == u64::from(replicas)).await);
+    for _ in 0..2 * replicas {
+        requests.queue(&app, &one, &says("A", &NONE)).await;
+    }
 
     let response = app.send("/v1/chat/completions", &one.secret, &says("A", &NONE)).await;
     let header = |name: &str| response.headers()[name].to_str().expect(name).to_owned();
@@ -31,7 +37,7 @@ async fn a_full_line_says_when_to_come_back() {
     assert_eq!(body["error"]["code"], "model_busy", "{body}");
 
     requests.queue(&app, &two, &says("B", &NONE)).await;
-    assert_eq!(waiting(&app).await, 3.0);
+    assert_eq!(waiting(&app).await, f64::from(2 * replicas + 1));
     gate.open();
     requests.all().await;
     let (status, _) = app.chat(&one, MODEL).await;
@@ -85,29 +91,34 @@ async fn the_time_to_come_back_follows_what_comes_free() {
 }
 
 /// A wait too long ends in 503; one whose client hangs up ends at once, and costs the engine nothing.
-#[tokio::test]
-async fn who_waits_too_long_or_hangs_up_leaves_the_line() {
+async fn who_waits_too_long_or_hangs_up_leaves_the_line(place: Place) {
     let engine = FakeEngine::start().await;
-    let app = TestApp::start(&saturated(&engine, 1, "queue: {wait: 300ms}\n")).await;
+    let app = Hall::new(place, &engine, 1, "queue: {wait: 300ms}\n").await;
     let (one, two) = (app.key("A", "internal").await, app.key("B", "internal").await);
     let gate = Gate::closed();
     engine.script(held(&gate));
     let mut first = Requests::default();
-    first.send(&app, &one, &says("A", &NONE));
-    assert!(engine.until(|counts| counts.posts == 1).await);
+    let replicas = app.replicas();
+    for _ in 0..replicas {
+        first.send(&app, &one, &says("A", &NONE));
+    }
+    assert!(engine.until(|counts| counts.posts == u64::from(replicas)).await);
 
     let (status, answer) = app.post("/v1/chat/completions", &two.secret, &says("late", &NONE)).await;
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("model_busy")), "{answer}");
     assert_eq!(waiting(&app).await, 0.0);
 
-    let mut gone = Requests::default();
-    gone.queue(&app, &two, &says("gone", &NONE)).await;
-    gone.0.abort_all();
-    until_waiting(&app, 0.0).await;
+    for _ in 0..replicas {
+        let mut gone = Requests::default();
+        gone.queue(&app, &two, &says("gone", &NONE)).await;
+        gone.0.abort_all();
+        until_waiting(&app, 0.0).await;
+    }
     gate.open();
     first.all().await;
     assert_eq!(app.chat(&two, MODEL).await.0, 200, "the slot is free");
-    assert_eq!(order(&engine), ["A", "Bonjour"]);
+    let (last, before) = (order(&engine).pop(), u64::from(replicas));
+    assert_eq!((last.as_deref(), engine.posts()), (Some("Bonjour"), before + 1));
 }
 
 /// A stream holds its slot until its last byte, or until its client hangs up.

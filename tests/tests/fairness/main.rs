@@ -1,4 +1,6 @@
-//! When engines are full: who is served next, who waits and how long, over real HTTP.
+//! When engines are full: who is served next, who waits and how long, over real HTTP. What two replicas keep is run on two
+//! processes of the real binary as well, on one PostgreSQL and one Redis, asked in turn: each queues for itself, so that
+//! the bounds of a line are those of each; the exact order of one line is one replica's.
 
 #![expect(clippy::expect_used, reason = "in tests, a panic is how a failure is told")]
 
@@ -7,13 +9,77 @@ mod line;
 mod replicas;
 mod tiers;
 
+use std::ops::Deref;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::engine::Chat;
-use tests::{FakeEngine, Key, TestApp, read};
+use tests::{Backend, FakeEngine, Gateway, Key, Redis, TestApp, read};
 use tokio::task::JoinSet;
 
 const MODEL: &str = "petit";
+
+/// Makes of one behaviour, a function over a place, one test for each place.
+#[macro_export]
+macro_rules! in_each_place {
+    ($($behaviour:ident),* $(,)?) => {
+        mod alone {
+            $(#[tokio::test]
+            async fn $behaviour() { super::$behaviour($crate::Place::Alone).await; })*
+        }
+        mod in_two_processes {
+            $(#[tokio::test]
+            async fn $behaviour() { super::$behaviour($crate::Place::TwoProcesses).await; })*
+        }
+    };
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Alone,
+    /// On one PostgreSQL and one Redis, asked in turn.
+    TwoProcesses,
+}
+
+/// A gateway before a saturated engine, or two as one.
+struct Hall {
+    gateway: Gateway,
+    _redis: Option<Redis>,
+}
+
+impl Deref for Hall {
+    type Target = TestApp;
+
+    fn deref(&self) -> &TestApp {
+        &self.gateway
+    }
+}
+
+impl Hall {
+    /// Each replica has `slots` of the engine's.
+    async fn new(place: Place, engine: &FakeEngine, slots: u32, more: &str) -> Hall {
+        if place == Place::Alone {
+            let gateway = Gateway::here(Backend::Sqlite, &saturated(engine, slots, more)).await;
+            return Hall { gateway, _redis: None };
+        }
+        let redis = Redis::start().await;
+        let more = format!("{more}limits: {{store: {{redis: {:?}}}}}\n", redis.url);
+        let gateway = Gateway::two(&saturated(engine, 2 * slots, &more)).await;
+        until_capacity(&gateway, f64::from(2 * slots)).await;
+        Hall { gateway, _redis: Some(redis) }
+    }
+
+    fn replicas(&self) -> u32 {
+        u32::try_from(self.gateway.replicas().count()).expect("few")
+    }
+}
+
+/// Of all replicas together.
+async fn until_capacity(app: &TestApp, wanted: f64) {
+    let name =
+        format!("guichet_deployment_capacity{{gen_ai_request_model={MODEL:?},guichet_deployment=\"{MODEL}-d\"}}");
+    app.until_metric(&name, |seen| seen == wanted).await;
+}
 
 /// One model whose engine holds so many requests at once.
 fn saturated(engine: &FakeEngine, capacity: u32, more: &str) -> String {

@@ -1,64 +1,16 @@
-//! Two gateways in front of one engine, on one Redis: each has its part of the slots, and they count as one.
+//! Two processes in front of one engine, on one PostgreSQL and one Redis: each has its part of the slots, and they count as one.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tests::app::PATIENCE;
 use tests::engine::{Chat, ms};
-use tests::{FakeEngine, Key, TestApp};
+use tests::{FakeEngine, Key, Process, Redis, TestApp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{MODEL, saturated, says};
-
-/// A Redis of this test's own.
-struct Redis {
-    child: Child,
-    url: String,
-    _folder: TempDir,
-}
-
-impl Redis {
-    async fn start() -> Redis {
-        let folder = TempDir::new().expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let start = |program: &str| {
-            Command::new(program)
-                .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
-                .current_dir(folder.path())
-                .stdout(Stdio::null())
-                .spawn()
-        };
-        let child = start("redis-server")
-            .or_else(|_| start("valkey-server"))
-            .expect("redis-server is installed: run `make test`, or apt-get install redis-server");
-        let redis = Redis { child, url: format!("redis://127.0.0.1:{port}/"), _folder: folder };
-        let answers = async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                tokio::time::sleep(ms(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, answers).await.expect("Redis answers");
-        redis
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-async fn until_capacity(app: &TestApp, wanted: f64) {
-    let name =
-        format!("guichet_deployment_capacity{{gen_ai_request_model={MODEL:?},guichet_deployment=\"{MODEL}-d\"}}");
-    app.until_metric(&name, |seen| seen == wanted).await;
-}
+use crate::{saturated, says, until_capacity};
 
 /// Clients that ask again as soon as they are answered, and how often they were.
 fn clients(tasks: &mut JoinSet<()>, app: &TestApp, key: &Key, stop: &CancellationToken) -> Arc<AtomicU32> {
@@ -84,17 +36,14 @@ async fn replicas_share_the_slots_and_count_as_one() {
     let (engine, redis) = (FakeEngine::start().await, Redis::start().await);
     engine.script(Chat::text("Bonjour").tokens(10, 50).first_byte(ms(20)));
     let more = saturated(&engine, 4, &format!("limits: {{store: {{redis: {:?}}}}}", redis.url));
-    let (one, two) = (TestApp::start(&more).await, TestApp::start(&more).await);
-    // The same organizations in both, as on one database.
+    let (one, two) = Process::two(&more).await;
     let (a, b) = (one.key("A", "internal").await, one.key("B", "internal").await);
-    let a_too = two.key("A", "internal").await;
-    assert_eq!(a.organization_id, a_too.organization_id);
     until_capacity(&one, 2.0).await;
     until_capacity(&two, 2.0).await;
 
     // A asks of both, B of one: alone, each replica would give A all of one and half of the other.
     let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
-    let answered_a = [clients(&mut tasks, &one, &a, &stop), clients(&mut tasks, &two, &a_too, &stop)];
+    let answered_a = [clients(&mut tasks, &one, &a, &stop), clients(&mut tasks, &two, &a, &stop)];
     let answered_b = clients(&mut tasks, &one, &b, &stop);
     let enough = async {
         while answered_b.load(Ordering::Relaxed) < 200 {
@@ -111,7 +60,8 @@ async fn replicas_share_the_slots_and_count_as_one() {
     assert!((0.7..1.5).contains(&ratio), "A has {ratio} times what B has; uncounted elsewhere, it would be 3");
 
     // One stops: its slots are the other's. Without Redis, what was last known goes on.
-    two.stop().await;
+    two.signal("TERM");
+    assert_eq!(two.ended().await.0, Some(0));
     until_capacity(&one, 4.0).await;
     drop(redis);
     let (status, answer) = one.post("/v1/chat/completions", &b.secret, &says("B", &json!({"max_tokens": 3}))).await;

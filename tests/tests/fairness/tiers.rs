@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use tests::engine::Gate;
 use tests::{FakeEngine, TestApp};
 
-use crate::{MODEL, Requests, held, order, saturated, says};
+use crate::{Hall, MODEL, Place, Requests, held, in_each_place, order, saturated, says};
+
+in_each_place!(what_is_not_allowed_or_not_known_is_refused_by_its_name);
 
 const NONE: Value = Value::Null;
 
@@ -82,10 +84,9 @@ async fn priority_goes_first_where_the_plan_allows_it() {
     assert_eq!(order(&engine), ["first", "priority", "priority", "people", "people", "later", "later"]);
 }
 
-#[tokio::test]
-async fn what_is_not_allowed_or_not_known_is_refused_by_its_name() {
+async fn what_is_not_allowed_or_not_known_is_refused_by_its_name(place: Place) {
     let engine = FakeEngine::start().await;
-    let app = TestApp::start(&saturated(&engine, 1, "")).await;
+    let app = Hall::new(place, &engine, 1, "").await;
     let key = app.key("A", "internal").await;
     for tier in [json!("priority"), json!("scale"), json!("Flex"), json!(1), json!({})] {
         let (status, answer) =

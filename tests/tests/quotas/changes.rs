@@ -31,14 +31,14 @@ async fn an_override_is_effective_within_a_second_and_audited(place: Place) {
     assert_eq!(page["limits"][0]["max"], 2, "{page}");
     assert_eq!(page["limits"][0]["used"], 1, "what was used stays used: {page}");
     assert_eq!(page["limits"][0]["source"], "override", "{page}");
-    // Effective here as soon as the answer is there.
+    // Effective as soon as the answer is there; on other replicas, as soon as they agree, within five seconds.
     assert_eq!(stand.chat(&key, "fake/plain").await.0, 200);
     assert_eq!(stand.chat(&key, "fake/plain").await.0, 429);
     // Null lifts; DELETE gives back the plan's.
     stand.set(&path, &json!({"limits": [{"limit": "requests/day", "value": null}]})).await;
     assert_eq!(stand.chat(&key, "fake/plain").await.0, 200);
-    let (status, page) = stand.delete(&format!("/v1/admin/{path}/limits"), &stand.admin_key).await;
-    assert_eq!((status, &page["limits"][0]["max"]), (200, &json!(1)), "{page}");
+    let page = stand.unset(&path).await;
+    assert_eq!(page["limits"][0]["max"], 1, "{page}");
     assert_eq!(stand.chat(&key, "fake/plain").await.0, 429);
 
     let (_, audit) = stand.get("/v1/admin/audit", &stand.admin_key).await;
@@ -70,11 +70,18 @@ async fn managers_share_out_what_their_organization_has(place: Place) {
     assert_eq!(status, 200, "{page}");
     let above = json!({"limits": [{"limit": "requests/day", "value": 1001}]});
     let (status, answer) = stand.put(&project, &manager, &above).await;
-    assert_eq!((status, &answer["error"]["param"]), (400, &json!("limits")), "{answer}");
+    assert_eq!((status, &answer["error"]["param"]), (400, &json!("limits[0].value")), "{answer}");
     assert!(
         answer["detail"].as_str().is_some_and(|words| words.contains("1001") && words.contains("1000")),
         "{answer}"
     );
+    // What the organization may use of all models is what it may use of one.
+    let of_one = json!({"limits": [
+        {"limit": "requests/day", "models": "fake/plain", "value": 1000},
+        {"limit": "tokens/day", "models": "fake/plain", "value": 100_001},
+    ]});
+    let (status, answer) = stand.put(&project, &manager, &of_one).await;
+    assert_eq!((status, &answer["error"]["param"]), (400, &json!("limits[1].value")), "{answer}");
     assert_eq!(stand.put(&format!("/v1/admin/keys/{}/limits", key.id), &manager, &form).await.0, 200);
     assert_eq!(stand.chat(&key, "fake/plain").await.0, 200);
     assert_eq!(stand.chat(&key, "fake/plain").await.0, 429);
@@ -187,11 +194,15 @@ async fn the_command_line_changes_a_running_gateway(place: Place) {
     let until = async |max: u64| {
         let started = Instant::now();
         loop {
-            let state = stand.state(&key, "organization", "requests/day").await;
-            if state["max"] == max {
+            let states = stand.get_each("/v1/me", &key.secret).await;
+            let of = |me: &Value| {
+                let lines = me["limits"].as_array().expect("limits");
+                lines.iter().find(|line| line["limit"] == "requests/day").expect("the limit")["max"].clone()
+            };
+            if states.iter().all(|(_, me)| of(me) == max) {
                 return;
             }
-            assert!(started.elapsed() < Duration::from_secs(5), "{max} wanted: {state}");
+            assert!(started.elapsed() < Duration::from_secs(5), "{max} wanted: {states:#?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -242,9 +253,6 @@ async fn plans_of_a_reloaded_file_apply_at_once(place: Place) {
     let stand = Stand::new(place, "{organization: [{output: 100/minute}]}").await;
     let key = stand.key("Culture", "internal").await;
     assert_eq!(stand.ask(&key, &chat_of("fake/plain", 200)).await.status(), 429);
-    let file = stand.folder.path().join("guichet.yaml");
-    let text = std::fs::read_to_string(&file).expect("the configuration");
-    std::fs::write(&file, text.replace("output: 100/minute", "output: 300/minute")).expect("it is written");
-    stand.until_metric("guichet_configuration_reloads_total{result=\"taken\"}", |count| count >= 1.0).await;
+    stand.rewrite("output: 100/minute", "output: 300/minute").await;
     assert_eq!(stand.ask(&key, &chat_of("fake/plain", 200)).await.status(), 200);
 }

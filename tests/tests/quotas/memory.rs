@@ -72,7 +72,16 @@ async fn a_kill_remembers_what_was_admitted(backend: Backend) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emptied_redis_is_filled_from_the_records() {
-    let stand = Stand::new(Place::Redis, "{organization: [{requests: 100/day, tokens: 100k/month}]}").await;
+    an_emptied_store_is_filled_from_the_records(Place::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_redis_is_filled_once_by_two_processes() {
+    an_emptied_store_is_filled_from_the_records(Place::TwoProcesses).await;
+}
+
+async fn an_emptied_store_is_filled_from_the_records(place: Place) {
+    let stand = Stand::new(place, "{organization: [{requests: 100/day, tokens: 100k/month}]}").await;
     let key = stand.key("Culture", "internal").await;
     stand.engine.script_model("fake/plain", Chat::text("Bonjour").tokens(100, 20));
     for _ in 0..5 {

@@ -9,13 +9,16 @@ use tests::{Chat, chat};
 
 use crate::stand::{Place, Stand};
 
-/// The commands of the page's section for managers, one for each `sh` block.
+/// The commands of the page's sections for managers, one for each `sh` block.
 fn commands() -> Vec<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/quotas.md");
     let text = std::fs::read_to_string(page).expect("the page");
-    let section = text.split("## A manager's day").nth(1).expect("the section");
-    let section = section.split("\n## ").next().expect("its text");
-    section.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
+    let section = |title: &str| {
+        let rest = text.split(title).nth(1).expect("the section");
+        rest.split("\n## ").next().expect("its text").to_owned()
+    };
+    let sections = section("\n## A manager's day\n") + &section("\n## Active users\n");
+    sections.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next()).map(str::to_owned).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,7 +46,7 @@ async fn the_examples_for_managers_do_what_they_say() {
         assert!(output.status.success(), "{command}\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
         answers.push((command, said));
     }
-    assert_eq!(answers.len(), 6, "{answers:#?}");
+    assert_eq!(answers.len(), 8, "{answers:#?}");
     let json = |index: usize| -> Value {
         let (command, said) = &answers[index];
         serde_json::from_str(said).unwrap_or_else(|_| panic!("{command}\n{said}"))
@@ -62,5 +65,12 @@ async fn the_examples_for_managers_do_what_they_say() {
     assert_eq!(json(3)["limits"][0]["remaining"], 0);
     assert_eq!(json(4)["limits"][0]["max"], 50, "{}", answers[4].1);
     assert_eq!(json(5)["data"][0]["action"], "limits.update", "{}", answers[5].1);
+    // A product attests how many people used it.
+    assert_eq!(json(6)["users"], 1_234, "{}", answers[6].1);
+    assert!(
+        answers[7].1.contains("non mesurable") && answers[7].1.contains("1234 (Docs, sessions)"),
+        "{}",
+        answers[7].1
+    );
     assert_eq!(stand.chat(&key, "fake/plain").await.0, 200, "the change is effective");
 }

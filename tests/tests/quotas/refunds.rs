@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::json;
 use tests::engine::{Ending, Gate};
 use tests::{Chat, chat};
+use tokio::task::JoinSet;
 
 use crate::in_each_place;
 use crate::stand::{Place, Stand, chat_of};
@@ -18,6 +20,7 @@ in_each_place!(
     a_stream_that_its_engine_cuts_is_charged_what_was_relayed,
     an_engine_that_counts_nothing_is_charged_an_estimate,
     near_the_context_a_text_is_counted_rather_than_estimated,
+    a_models_own_tokenizer_counts_where_it_is_named,
 );
 
 const PLAN: &str = "{organization: [{requests: 1000/day, tokens: 100k/day, concurrent: 100}]}";
@@ -60,30 +63,28 @@ async fn an_engine_that_refuses_costs_a_request_and_no_token(place: Place) {
 
 async fn a_client_that_leaves_before_an_engine_is_called_costs_nothing(place: Place) {
     let stand = Stand::with(place, PLAN, "", "").await;
-    // The engine of this model has one slot, and it is taken.
+    // The engine of this model has one slot, and it is taken; of two replicas, each has one at least.
     let key = stand.key("Culture", "internal").await;
     let line = tests::model("seul", "chat", &stand.engine.url(), ", capacity: 1");
-    let file = stand.folder.path().join("guichet.yaml");
-    let text = std::fs::read_to_string(&file).expect("the configuration");
-    std::fs::write(&file, text.replace("models:\n", &format!("models:\n{line}"))).expect("it is written");
-    stand.until_metric("guichet_configuration_reloads_total{result=\"taken\"}", |count| count >= 1.0).await;
+    stand.rewrite("models:\n", &format!("models:\n{line}")).await;
     let gate = Gate::closed();
     stand.engine.script_model("seul", Chat::text("un deux").tokens(10, 2).gate(0, &gate));
     let body = chat_of("seul", 1_000);
-    let holder = stand.ask(&key, &body);
-    let leaver = async {
-        assert!(stand.engine.until(|counts| counts.posts == 1).await);
-        tokio::select! {
-            response = stand.ask(&key, &body) => panic!("an answer: {response:?}"),
-            () = stand.until_used(&key, "organization", "concurrent", 2) => {}
-        }
-        stand.until_used(&key, "organization", "concurrent", 1).await;
-        gate.open();
-    };
-    let (response, ()) = tokio::join!(holder, leaver);
-    assert_eq!(response.status(), 200);
-    drop(response.text().await);
-    for (limit, used) in [("tokens/day", 12), ("requests/day", 1), ("concurrent", 0)] {
+    let slots = stand.replicas().count() as u64;
+    let mut holders = JoinSet::new();
+    for _ in 0..slots {
+        let request = stand.request(Method::POST, "/v1/chat/completions", &key.secret).json(&body);
+        holders.spawn(async move { request.send().await.expect("an answer").status() });
+    }
+    assert!(stand.engine.until(|counts| counts.posts == slots).await);
+    tokio::select! {
+        response = stand.ask(&key, &body) => panic!("an answer: {response:?}"),
+        () = stand.until_used(&key, "organization", "concurrent", slots + 1) => {}
+    }
+    stand.until_used(&key, "organization", "concurrent", slots).await;
+    gate.open();
+    assert!(holders.join_all().await.iter().all(|status| *status == 200));
+    for (limit, used) in [("tokens/day", 12 * slots), ("requests/day", slots), ("concurrent", 0)] {
         stand.until_used(&key, "organization", limit, used).await;
     }
 }
@@ -165,4 +166,56 @@ async fn near_the_context_a_text_is_counted_rather_than_estimated(place: Place) 
     assert!(held > estimate * 6 / 5, "{held} held, {estimate} by the ratio");
     drop(response.text().await);
     stand.until_used(&key, "organization", "tokens/day", 501).await;
+}
+
+/// A tokenizer for which each character is a token.
+fn characters() -> String {
+    let vocabulary: serde_json::Map<_, _> =
+        (32_u8..127).map(|byte| (char::from(byte).to_string(), json!(byte - 32))).collect();
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": "?", "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocabulary, "merges": []
+        }
+    })
+    .to_string()
+}
+
+async fn a_models_own_tokenizer_counts_where_it_is_named(place: Place) {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("tokenizer.json");
+    std::fs::write(&file, characters()).expect("a tokenizer");
+    let stand = Stand::new(place, PLAN).await;
+    let key = stand.key("Culture", "internal").await;
+    stand.rewrite("type: chat, ", &format!("type: chat, tokenizer: '{}', ", file.display())).await;
+
+    // Near the context.
+    let gate = Gate::closed();
+    stand.engine.script_model("fake/slow", Chat::text("un").tokens(500, 1).gate(0, &gate));
+    let mut body = chat_of("court", 1);
+    body["messages"][0]["content"] = json!("mot ".repeat(400));
+    let asker = stand.ask(&key, &body);
+    let watcher = async {
+        assert!(stand.engine.until(|counts| counts.posts == 1).await);
+        let held = stand.state(&key, "organization", "tokens/day").await["used"].as_u64();
+        gate.open();
+        held
+    };
+    let (response, held) = tokio::join!(asker, watcher);
+    assert_eq!(response.status(), 200);
+    assert_eq!(held, Some(body.to_string().len() as u64 + 1));
+    drop(response.text().await);
+
+    // For an engine that never counts, once it is known not to: after three answers of each replica.
+    let silent = chat("fake/no-usage");
+    for _ in 0..12 {
+        assert_eq!(stand.ask(&key, &silent).await.status(), 200);
+    }
+    let records = stand.records(13).await;
+    let (last, first) = (&records[0], &records[11]);
+    assert_eq!((&last["tokens_in"], &last["tokens_estimated"]), (&json!(silent.to_string().len()), &json!(true)));
+    assert!(last["tokens_in"].as_u64() > first["tokens_in"].as_u64(), "{last} {first}");
+    assert!(last["tokens_out"].as_u64() > first["tokens_out"].as_u64(), "{last} {first}");
 }

@@ -1,15 +1,12 @@
 //! What these tests stand on: a gateway with plans, its database and where it counts.
 
-use std::net::TcpListener;
 use std::ops::Deref;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tests::app::PATIENCE;
-use tests::{Backend, FakeEngine, Key, TestApp, model, read};
+use tests::{Backend, FakeEngine, Gateway, Key, Redis, TestApp, model, read};
 
 /// Makes of one behaviour, a function over a place, one test for each place.
 #[macro_export]
@@ -23,6 +20,10 @@ macro_rules! in_each_place {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $behaviour() { super::$behaviour($crate::stand::Place::Redis).await; })*
         }
+        mod in_two_processes {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $behaviour() { super::$behaviour($crate::stand::Place::TwoProcesses).await; })*
+        }
     };
 }
 
@@ -32,58 +33,26 @@ pub enum Place {
     InProcess,
     /// PostgreSQL, limits in Redis.
     Redis,
+    /// Two processes of the real binary on one PostgreSQL and one Redis, asked in turn.
+    TwoProcesses,
 }
 
-/// A Redis of a test's own: organizations are numbered from 1 in each database, and each counts for itself.
-pub struct Redis {
-    child: Child,
-    pub url: String,
-    _folder: TempDir,
-}
+/// How long a change takes to reach other replicas, at most.
+const REPLICAS: Duration = Duration::from_secs(5);
 
-impl Redis {
-    pub async fn start() -> Redis {
-        let folder = TempDir::new().expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-        let program = ["redis-server", "valkey-server"]
-            .into_iter()
-            .find(|name| Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok())
-            .expect("redis-server is installed: run `make test`, or apt-get install redis-server");
-        let child = Command::new(program)
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
-            .args(["--dir", &folder.path().display().to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("Redis starts");
-        let started = Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            assert!(started.elapsed() < PATIENCE, "Redis does not listen");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Redis { child, url: format!("redis://127.0.0.1:{port}/"), _folder: folder }
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A gateway with limits.
+/// A gateway with limits, or two as one.
 pub struct Stand {
-    pub app: TestApp,
+    gateway: Gateway,
     pub engine: FakeEngine,
     pub redis: Option<Redis>,
+    text: String,
 }
 
 impl Deref for Stand {
     type Target = TestApp;
 
     fn deref(&self) -> &TestApp {
-        &self.app
+        &self.gateway
     }
 }
 
@@ -116,11 +85,51 @@ impl Stand {
         let engine = FakeEngine::start().await;
         let redis = match place {
             Place::InProcess => None,
-            Place::Redis => Some(Redis::start().await),
+            Place::Redis | Place::TwoProcesses => Some(Redis::start().await),
         };
         let text = format!("{}plans:\n  p: {plan}\n{more}{}", limits(redis.as_ref(), more_limits), models(&engine));
-        let app = TestApp::on(place.backend(), &text).await;
-        Stand { app, engine, redis }
+        let gateway = match place {
+            Place::InProcess => Gateway::here(Backend::Sqlite, &text).await,
+            Place::Redis => Gateway::here(Backend::Postgres, &text).await,
+            Place::TwoProcesses => Gateway::two(&text).await,
+        };
+        Stand { gateway, engine, redis, text }
+    }
+
+    /// The same, stopped in good order and started again.
+    pub async fn restarted(self) -> Stand {
+        Stand { gateway: self.gateway.restarted(&self.text).await, ..self }
+    }
+
+    /// Writes another text in place of one of the configuration, and waits until it is taken everywhere.
+    pub async fn rewrite(&self, from: &str, to: &str) {
+        for folder in self.gateway.folders() {
+            let file = folder.join("guichet.yaml");
+            let text = std::fs::read_to_string(&file).expect("the configuration");
+            assert!(text.contains(from), "{from} in {text}");
+            std::fs::write(&file, text.replace(from, to)).expect("it is written");
+        }
+        let each = self.replicas().count() as f64;
+        self.until_metric("guichet_configuration_reloads_total{result=\"taken\"}", |count| count >= each).await;
+    }
+
+    /// Waits until all replicas say the same of what one holder may use.
+    async fn until_agreed(&self, path: &str) {
+        let started = Instant::now();
+        let rules = |page: &Value| {
+            let lines = page["limits"].as_array().expect("limits").iter();
+            let rule =
+                |line: &Value| format!("{} {} {} {}", line["models"], line["limit"], line["max"], line["source"]);
+            (page["plan"].clone(), page["set"].clone(), lines.map(rule).collect::<Vec<_>>())
+        };
+        loop {
+            let pages = self.get_each(path, &self.admin_key).await;
+            if pages.windows(2).all(|two| rules(&two[0].1) == rules(&two[1].1)) {
+                return;
+            }
+            assert!(started.elapsed() < REPLICAS, "{pages:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// A chat, with the whole response.
@@ -128,8 +137,22 @@ impl Stand {
         self.send("/v1/chat/completions", &key.secret, body).await
     }
 
+    /// Changes something; limits, until they are effective on all replicas.
     pub async fn put(&self, path: &str, key: &str, body: &Value) -> (u16, Value) {
-        read(self.request(Method::PUT, path, key).json(body).send().await.expect("an answer")).await
+        let answer = read(self.request(Method::PUT, path, key).json(body).send().await.expect("an answer")).await;
+        if answer.0 == 200 && path.ends_with("/limits") {
+            self.until_agreed(path).await;
+        }
+        answer
+    }
+
+    /// Back to the plan.
+    pub async fn unset(&self, holder: &str) -> Value {
+        let path = format!("/v1/admin/{holder}/limits");
+        let (status, page) = self.delete(&path, &self.admin_key).await;
+        assert_eq!(status, 200, "{page}");
+        self.until_agreed(&path).await;
+        page
     }
 
     /// Sets what one holder may use: `organizations/1`.
@@ -174,15 +197,6 @@ impl Stand {
             }
             assert!(started.elapsed() < PATIENCE, "{scope} {limit}: {wanted} wanted, {state}");
             tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-impl Place {
-    pub fn backend(self) -> Backend {
-        match self {
-            Place::InProcess => Backend::Sqlite,
-            Place::Redis => Backend::Postgres,
         }
     }
 }

@@ -74,10 +74,7 @@ async fn warnings_are_posted_once_signed_and_again_until_heard(place: Place) {
     assert_eq!(stand.metric(metric).await, Some(1.0));
 
     // After a restart, what was told is not told again.
-    let Stand { app, engine, redis } = stand;
-    let text = std::fs::read_to_string(app.folder.path().join("guichet.yaml")).expect("the configuration");
-    let (folder, database) = app.stop().await;
-    let again = tests::TestApp::in_folder(folder, database, &text[text.find("limits:").expect("limits")..]).await;
+    let again = stand.restarted().await;
     assert_eq!(again.chat(&key, "fake/plain").await.0, 429, "the day is remembered");
     again
         .until_metric(
@@ -87,5 +84,4 @@ async fn warnings_are_posted_once_signed_and_again_until_heard(place: Place) {
         .await;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(receiver.posts(), 3);
-    drop((engine, redis));
 }

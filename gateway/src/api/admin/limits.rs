@@ -253,8 +253,8 @@ fn read(app: &App, scope: Scope, form: LimitsForm) -> ApiResult<Setting> {
 fn check(book: &Book, own: &Own, holder: Holder, setting: &Setting) -> ApiResult<()> {
     match book.above_organization(own, holder.scope, holder.organization, setting) {
         None => Ok(()),
-        Some(Above { kind, value, most }) => Err(wrong(
-            "limits",
+        Some(Above { index, kind, value, most }) => Err(wrong(
+            format!("limits[{index}].value"),
             format!("{kind} : {value} dépasse la limite de l’administration, {most}."),
             format!("{kind}: {value} is above the organization’s own limit, {most}."),
         )),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Checker;
 use crate::config::Config;
-use crate::config::limits::{ALL_MODELS, LimitStore, Plan};
+use crate::config::limits::{ALL_MODELS, LimitStore, ModelGroups, Plan};
 use crate::policy::limits::calendar::Calendar;
 use crate::policy::limits::rule::Kind;
 
@@ -64,7 +64,7 @@ pub(super) fn check(config: &Config, models_known: bool, checker: &mut Checker<'
             }
         }
         told_once(plan, &path, checker);
-        within_organization(plan, &path, checker);
+        within_organization(plan, &config.model_groups, &path, checker);
     }
 }
 
@@ -143,16 +143,22 @@ fn told_once(plan: &Plan, path: &str, checker: &mut Checker<'_>) {
 }
 
 /// What a project, a key or a member may use is a part of what their organization may.
-fn within_organization(plan: &Plan, path: &str, checker: &mut Checker<'_>) {
-    let whole: HashMap<(&str, Kind), u64> = plan
+fn within_organization(plan: &Plan, groups: &ModelGroups, path: &str, checker: &mut Checker<'_>) {
+    let whole: Vec<(&str, Kind, u64)> = plan
         .organization
         .iter()
-        .flat_map(|allowance| allowance.limits().map(|(_, kind, max)| ((allowance.models(), kind), max)))
+        .flat_map(|allowance| allowance.limits().map(|(_, kind, max)| (allowance.models(), kind, max)))
         .collect();
+    // What is on all models, or on a group, is on each of its models.
+    let holds = |whole: &str, part: &str| {
+        whole == ALL_MODELS || whole == part || groups.get(whole).is_some_and(|ids| ids.iter().any(|id| id == part))
+    };
     for (scope, allowances) in plan.scopes().into_iter().skip(1) {
         for (index, allowance) in allowances.iter().enumerate() {
             for (setting, kind, max) in allowance.limits() {
-                if let Some(most) = whole.get(&(allowance.models(), kind)).filter(|most| max > **most) {
+                let above = whole.iter().filter(|(models, of, _)| *of == kind && holds(models, allowance.models()));
+                let most = above.map(|(_, _, most)| *most).min();
+                if let Some(most) = most.filter(|most| max > *most) {
                     checker.tell(
                         format!("{path}.{scope}[{index}].{setting}"),
                         format!("{max} is above the organization's own limit, {most}"),
@@ -224,6 +230,7 @@ plans:
       - {requests: 200/day}
       - {tokenz: 1/day}
     project: [{requests: 201/day}]
+  q: {organization: [{tokens: 5M/day}], key: [{models: a, tokens: 6M/day}]}
 ";
         let told = told(text);
         for path in [
@@ -246,9 +253,10 @@ plans:
             "plans.p.organization[7].requests",
             "plans.p.organization[8].tokenz",
             "plans.p.project[0].requests",
+            "plans.q.key[0].tokens",
         ] {
             assert!(told.iter().any(|line| line.starts_with(&format!("{path}:"))), "{path} not in {told:#?}");
         }
-        assert_eq!(told.len(), 19, "nothing else is told: {told:#?}");
+        assert_eq!(told.len(), 20, "nothing else is told: {told:#?}");
     }
 }

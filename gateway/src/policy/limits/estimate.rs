@@ -2,16 +2,19 @@
 //!
 //! A ratio of bytes to one token for each model, for what is read and for what is written, and the 95th percentile of the
 //! tokens that it writes. Where that is not close enough (near the context's end, or for an engine that never counts),
-//! the text is counted by tiktoken, on a thread that carries no request. A model's own tokenizer is not loaded: its
-//! ratio, learned from its own counts, stands for it.
+//! the text is counted by a [tokenizer](super::tokenizer), on a thread that carries no request.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use memchr::memmem;
 use tokio::sync::Semaphore;
+
+use super::tokenizer::{self, Tokenizers};
+use crate::config::Config;
 
 /// Bytes to one token before anything is learned. French is near 4, and JSON around it weighs a little.
 const RATIO: f32 = 4.0;
@@ -19,6 +22,8 @@ const RATIO: f32 = 4.0;
 const RATIOS: (f32, f32) = (0.5, 16.0);
 /// Weight of a new observation.
 const LEARNING: f32 = 0.05;
+/// The same, for an engine that never counts: nothing else teaches its ratios.
+const COUNTED: f32 = 0.3;
 /// Fewer tokens than this say little of a ratio.
 const TELLING: u64 = 16;
 /// Tokens written before anything is learned, at most.
@@ -29,7 +34,7 @@ const ENOUGH: f32 = 20.0;
 const MEMORY: f32 = 2_000.0;
 /// Tokens that an image in the request counts for.
 const IMAGE: u64 = 1_000;
-/// Longest text counted by tiktoken, and how many at one time.
+/// Longest text counted by a tokenizer, and how many at one time.
 const EXACT_BYTES: usize = 1 << 20;
 const EXACT_AT_ONCE: usize = 2;
 /// Answers in a row without a count after which an engine is taken not to count.
@@ -124,17 +129,17 @@ impl Calibration {
         self.silent.store(0, Ordering::Relaxed);
         // Images weigh as each model likes: only texts teach the ratio.
         if asked.images == 0 {
-            self.learn_input(asked.bytes, input);
+            blend(&self.input, asked.bytes, input, LEARNING);
         }
-        if text > 0 && output >= TELLING {
-            blend(&self.output, text, output);
+        if text > 0 {
+            blend(&self.output, text, output, LEARNING);
         }
     }
 
-    pub fn learn_input(&self, bytes: u64, input: u64) {
-        if input >= TELLING {
-            blend(&self.input, bytes, input);
-        }
+    /// Learns from a request that we counted, as its engine does not. Its answer is likely written in the same language.
+    pub fn learn_counted(&self, bytes: u64, input: u64) {
+        blend(&self.input, bytes, input, COUNTED);
+        blend(&self.output, bytes, input, COUNTED);
     }
 
     /// Learns how long whole answers are.
@@ -159,11 +164,14 @@ impl Calibration {
 }
 
 /// Moves a ratio towards what was seen. Two threads at once lose one lesson, which the next gives again.
-fn blend(ratio: &AtomicU32, bytes: u64, tokens: u64) {
+fn blend(ratio: &AtomicU32, bytes: u64, tokens: u64, weight: f32) {
+    if tokens < TELLING {
+        return;
+    }
     #[expect(clippy::cast_precision_loss, reason = "a ratio: far from 2^24 in precision")]
     let seen = (bytes as f32 / tokens as f32).clamp(RATIOS.0, RATIOS.1);
     let present = f32::from_bits(ratio.load(Ordering::Relaxed));
-    ratio.store((present + (seen - present) * LEARNING).to_bits(), Ordering::Relaxed);
+    ratio.store((present + (seen - present) * weight).to_bits(), Ordering::Relaxed);
 }
 
 fn tokens(bytes: u64, ratio: f32) -> u64 {
@@ -192,16 +200,24 @@ fn ceiling(bucket: usize) -> u64 {
 #[derive(Debug)]
 pub struct Estimates {
     models: RwLock<HashMap<Arc<str>, Arc<Calibration>>>,
+    tokenizers: ArcSwap<Tokenizers>,
     exact: Arc<Semaphore>,
 }
 
 impl Default for Estimates {
     fn default() -> Self {
-        Estimates { models: RwLock::default(), exact: Arc::new(Semaphore::new(EXACT_AT_ONCE)) }
+        let exact = Arc::new(Semaphore::new(EXACT_AT_ONCE));
+        Estimates { models: RwLock::default(), tokenizers: ArcSwap::default(), exact }
     }
 }
 
 impl Estimates {
+    /// Takes the tokenizers of a configuration.
+    pub fn reload(&self, config: &Config) {
+        let present = self.tokenizers.load();
+        self.tokenizers.store(Arc::new(Tokenizers::new(config, &present)));
+    }
+
     /// What is learned of a model that the configuration names.
     pub fn of(&self, model: &Arc<str>) -> Arc<Calibration> {
         if let Some(known) = self.known(model) {
@@ -223,19 +239,18 @@ impl Estimates {
         }
     }
 
-    /// Counts a text by tiktoken, off the threads that carry requests. `None` when it is too long, or too many are being
-    /// counted: the ratio will do.
-    pub async fn count(&self, body: &Bytes) -> Option<u64> {
+    /// Counts a request's body, by its model's own tokenizer or by tiktoken, off the threads that carry requests. `None`
+    /// when it is too long, or too many are being counted: the ratio will do.
+    pub async fn count(&self, model: &str, body: &Bytes) -> Option<u64> {
         if body.len() > EXACT_BYTES {
             return None;
         }
         let permit = self.exact.clone().try_acquire_owned().ok()?;
-        let body = body.clone();
+        let (own, body) = (self.tokenizers.load().of(model), body.clone());
         let counted = tokio::task::spawn_blocking(move || {
-            let text = std::str::from_utf8(&body).ok()?;
-            let count = tiktoken_rs::cl100k_base_singleton().encode_ordinary(text).len() as u64;
+            let count = tokenizer::count(own.as_deref(), &body);
             drop(permit);
-            Some(count)
+            count
         });
         counted.await.ok().flatten()
     }
@@ -264,6 +279,11 @@ mod tests {
         }
         assert!((995..=1_005).contains(&calibration.input(weight)), "{}", calibration.input(weight));
         assert!((calibration.output_ratio() - 6.0).abs() < 0.05);
+        // An engine that never counts: what we count teaches both, and soon.
+        let silent = Calibration::default();
+        (0..10).for_each(|_| silent.learn_counted(3_000, 1_500));
+        assert!((1_420..=1_500).contains(&silent.input(weight)), "{}", silent.input(weight));
+        assert!(silent.output_ratio() < 2.1, "{}", silent.output_ratio());
         // What an image counts for, and answers of a word, teach nothing.
         calibration.learn(Weight { bytes: 10, images: 3 }, 3_000, 1, 1);
         assert!((995..=1_005).contains(&calibration.input(weight)));
@@ -307,9 +327,10 @@ mod tests {
     #[tokio::test]
     async fn texts_are_counted_off_the_threads_of_requests() {
         let estimates = Estimates::default();
-        let text = Bytes::from("Bonjour, où est le guichet des cartes d’identité ? ".repeat(20));
-        let counted = estimates.count(&text).await.unwrap();
+        let text = "Bonjour, où est le guichet des cartes d’identité ? ".repeat(20);
+        let body = Bytes::from(serde_json::json!({"prompt": text}).to_string());
+        let counted = estimates.count("m", &body).await.unwrap();
         assert!((200..=600).contains(&counted), "{counted}");
-        assert_eq!(estimates.count(&Bytes::from(vec![b'a'; EXACT_BYTES + 1])).await, None);
+        assert_eq!(estimates.count("m", &Bytes::from(vec![b'a'; EXACT_BYTES + 1])).await, None);
     }
 }

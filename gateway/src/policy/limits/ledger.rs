@@ -11,11 +11,14 @@ use super::window::{Count, Moment, Place};
 /// When to ask again for a slot: nobody knows when one will be free.
 pub const SLOT_RETRY: Duration = Duration::from_secs(1);
 
+/// Fast: its keys are of our making, so that nobody can aim at one bucket.
+type Map<K, V> = HashMap<K, V, quick_cache::DefaultHashBuilder>;
+
 #[derive(Debug, Default)]
 pub struct Ledger {
-    counters: HashMap<CounterId, Counter>,
+    counters: Map<CounterId, Counter>,
     /// Where each open ticket was counted, limit by limit.
-    open: HashMap<u64, Box<[Place]>>,
+    open: Map<u64, Box<[Place]>>,
     /// The latest tick seen. Threads read the clock before they wait for the ledger.
     latest: u64,
 }
@@ -230,7 +233,7 @@ impl Ledger {
     }
 }
 
-fn counter<'a>(counters: &'a mut HashMap<CounterId, Counter>, id: &CounterId) -> &'a mut Counter {
+fn counter<'a>(counters: &'a mut Map<CounterId, Counter>, id: &CounterId) -> &'a mut Counter {
     counters.entry(id.clone()).or_insert_with(|| Counter::new(id.kind))
 }
 

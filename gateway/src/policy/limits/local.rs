@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
+use quick_cache::DefaultHashBuilder;
+
 use super::calendar::Calendar;
 use super::clock::Clock;
 use super::ledger::Ledger;
@@ -17,15 +19,15 @@ const SHARDS: usize = 64;
 /// Organizations, a part of them.
 #[derive(Debug, Default)]
 struct Shard {
-    ledgers: RwLock<HashMap<i64, Mutex<Ledger>>>,
+    ledgers: RwLock<HashMap<i64, Mutex<Ledger>, DefaultHashBuilder>>,
     /// Those whose past is known, or was asked for.
-    known: RwLock<HashSet<i64>>,
+    known: RwLock<HashSet<i64, DefaultHashBuilder>>,
 }
 
 #[derive(Debug)]
 pub struct Local {
     shards: Box<[Shard]>,
-    hasher: std::hash::RandomState,
+    hasher: DefaultHashBuilder,
     /// When counting began, at the first use: what is older comes from the usage records.
     since: OnceLock<i64>,
     home: Home,
@@ -35,7 +37,7 @@ impl Local {
     pub(super) fn new(home: Home) -> Local {
         Local {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            hasher: std::hash::RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             since: OnceLock::new(),
             home,
         }
@@ -101,7 +103,8 @@ impl Local {
     }
 
     fn shard(&self, organization: i64) -> &Shard {
-        let shard = usize::try_from(self.hasher.hash_one(organization) % SHARDS as u64).unwrap_or_default();
+        // Bits that a map of the shard does not place by.
+        let shard = usize::try_from((self.hasher.hash_one(organization) >> 32) % SHARDS as u64).unwrap_or_default();
         &self.shards[shard]
     }
 

@@ -73,9 +73,11 @@ pub struct Ruling {
 pub struct Book {
     plans: HashMap<String, Arc<Sheet>>,
     default: Option<Arc<Sheet>>,
-    groups: HashMap<Arc<str>, Vec<String>>,
+    groups: Groups,
     own: HashMap<i64, Own>,
 }
+
+type Groups = HashMap<Arc<str>, Vec<String>>;
 
 /// One plan, ready to be looked up.
 #[derive(Debug)]
@@ -83,50 +85,64 @@ pub struct Sheet {
     pub name: String,
     pub weight: u32,
     pub priority: bool,
-    organization: Vec<(Arc<str>, Kind, u64)>,
-    project: Vec<(Arc<str>, Kind, u64)>,
-    key: Vec<(Arc<str>, Kind, u64)>,
-    member: Vec<(Arc<str>, Kind, u64)>,
+    limits: ByScope,
+    /// Of each model of the configuration, those that count it.
+    by_model: HashMap<String, ByScope>,
 }
 
+/// What is counted under which name, and how much, for an organization, a project, a key and a member.
+type ByScope = [Vec<(Arc<str>, Kind, u64)>; 4];
+
 impl Sheet {
-    fn new(name: &str, plan: &Plan) -> Sheet {
-        let [organization, project, key, member] = plan.scopes().map(|(_, allowances)| {
+    fn new(name: &str, plan: &Plan, config: &Config, groups: &Groups) -> Sheet {
+        let limits = plan.scopes().map(|(_, allowances)| {
             let each = allowances.iter().flat_map(|allowance| {
                 let models: Arc<str> = allowance.models().into();
                 allowance.limits().map(move |(_, kind, max)| (models.clone(), kind, max))
             });
-            each.collect()
+            each.collect::<Vec<_>>()
         });
-        Sheet {
-            name: name.to_owned(),
-            weight: plan.weight,
-            priority: plan.priority,
-            organization,
-            project,
-            key,
-            member,
-        }
+        let of = |model: &str| {
+            limits.each_ref().map(|lines| lines.iter().filter(|line| covers(groups, &line.0, model)).cloned().collect())
+        };
+        let by_model = config.models.iter().map(|model| (model.id.clone(), of(&model.id))).collect();
+        Sheet { name: name.to_owned(), weight: plan.weight, priority: plan.priority, limits, by_model }
     }
 
     fn of(&self, scope: Scope) -> &[(Arc<str>, Kind, u64)] {
-        match scope {
-            Scope::Organization(_) => &self.organization,
-            Scope::Project(_) => &self.project,
-            Scope::Key(_) => &self.key,
-            Scope::Member(_) => &self.member,
-        }
+        &self.limits[place(scope)]
     }
+
+    /// The same, for one model; `None` for one that the configuration did not hold.
+    fn of_model(&self, scope: Scope, model: &str) -> Option<&[(Arc<str>, Kind, u64)]> {
+        self.by_model.get(model).map(|limits| &limits[place(scope)][..])
+    }
+}
+
+fn place(scope: Scope) -> usize {
+    match scope {
+        Scope::Organization(_) => 0,
+        Scope::Project(_) => 1,
+        Scope::Key(_) => 2,
+        Scope::Member(_) => 3,
+    }
+}
+
+/// Whether what is counted under a name counts a model.
+fn covers(groups: &Groups, models: &str, model: &str) -> bool {
+    models == ALL_MODELS || models == model || groups.get(models).is_some_and(|ids| ids.iter().any(|id| id == model))
 }
 
 impl Book {
     pub fn new(config: &Config, own: HashMap<i64, Own>) -> Book {
-        let plans: HashMap<String, Arc<Sheet>> =
-            config.plans.iter().map(|(name, plan)| (name.clone(), Arc::new(Sheet::new(name, plan)))).collect();
+        let groups: Groups =
+            config.model_groups.iter().map(|(name, ids)| (Arc::from(name.as_str()), ids.clone())).collect();
+        let sheet = |(name, plan): (&String, &Plan)| (name.clone(), Arc::new(Sheet::new(name, plan, config, &groups)));
+        let plans: HashMap<String, Arc<Sheet>> = config.plans.iter().map(sheet).collect();
         Book {
             default: config.limits.default_plan.as_ref().and_then(|name| plans.get(name).cloned()),
             plans,
-            groups: config.model_groups.iter().map(|(name, ids)| (Arc::from(name.as_str()), ids.clone())).collect(),
+            groups,
             own,
         }
     }
@@ -164,13 +180,6 @@ impl Book {
         }
     }
 
-    /// Whether what is counted under a name counts a model.
-    fn covers(&self, models: &str, model: &str) -> bool {
-        models == ALL_MODELS
-            || models == model
-            || self.groups.get(models).is_some_and(|ids| ids.iter().any(|id| id == model))
-    }
-
     /// The limits on one holder, its plan's and its own.
     pub fn rulings(&self, own: Option<&Own>, scope: Scope) -> Vec<Ruling> {
         let plan = self.plan(own).map_or(&[][..], |plan| plan.of(scope));
@@ -190,10 +199,23 @@ impl Book {
     /// All limits of a payer; those that count a model, when one is given.
     pub fn chain(&self, payer: &Payer, model: Option<&str>) -> Chain {
         let own = self.own(payer.organization);
-        let mut limits: Vec<Limit> = Vec::new();
+        let plan = self.plan(own);
+        let mut limits: Vec<Limit> = Vec::with_capacity(8);
         for scope in payer.scopes() {
+            // Most holders have their plan's limits and no other.
+            if let (Some(plan), Some(model)) = (plan, model)
+                && own.is_none_or(|own| own.overrides(scope).next().is_none())
+                && let Some(lines) = plan.of_model(scope, model)
+            {
+                limits.extend(lines.iter().map(|(models, kind, max)| Limit {
+                    id: CounterId { scope, models: models.clone(), kind: *kind },
+                    max: *max,
+                    guarantees: None,
+                }));
+                continue;
+            }
             for ruling in self.rulings(own, scope) {
-                if model.is_none_or(|model| self.covers(&ruling.models, model)) {
+                if model.is_none_or(|model| covers(&self.groups, &ruling.models, model)) {
                     let id = CounterId { scope, models: ruling.models, kind: ruling.kind };
                     limits.push(Limit { id, max: ruling.max, guarantees: None });
                 }
@@ -216,10 +238,12 @@ impl Book {
             return None;
         }
         let whole = self.rulings(Some(own), Scope::Organization(organization));
-        setting.limits.iter().find_map(|line| {
-            let most = whole.iter().find(|ruling| *ruling.models == *line.models && ruling.kind == line.limit)?;
+        setting.limits.iter().enumerate().find_map(|(index, line)| {
             let value = line.value?;
-            (value > most.max).then_some(Above { kind: line.limit, value, most: most.max })
+            let counts =
+                |ruling: &&Ruling| ruling.kind == line.limit && covers(&self.groups, &ruling.models, &line.models);
+            let most = whole.iter().filter(counts).map(|ruling| ruling.max).min()?;
+            (value > most).then_some(Above { index, kind: line.limit, value, most })
         })
     }
 }
@@ -227,6 +251,8 @@ impl Book {
 /// A limit that would pass its organization's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Above {
+    /// Of the limit, in the setting.
+    pub index: usize,
     pub kind: Kind,
     pub value: u64,
     pub most: u64,
@@ -371,5 +397,15 @@ plans:
         assert!(above(Scope::Project(10), 1_001));
         assert!(!above(Scope::Project(10), 1_000));
         assert!(!above(Scope::Organization(1), 1_001));
+        // What is on all models is on each of them.
+        let one = Setting {
+            limits: vec![
+                Line { models: "a".into(), limit: DAILY, value: Some(999) },
+                Line { models: "large".into(), limit: DAILY, value: Some(1_001) },
+            ],
+            ..Setting::default()
+        };
+        let found = book.above_organization(&Own::default(), Scope::Project(10), 1, &one);
+        assert_eq!(found, Some(Above { index: 1, kind: DAILY, value: 1_001, most: 1_000 }));
     }
 }
