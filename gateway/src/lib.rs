@@ -40,6 +40,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod embed;
 pub mod error;
 pub mod fleet;
 pub mod gather;

@@ -67,6 +67,17 @@ impl Impact {
     }
 }
 
+/// What some embeddings models want before each text, to tell what is looked for from what is found (E5: `"query: "` and
+/// `"passage: "`). Put there by retrieval; `/v1/embeddings` sends texts as they are.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prefixes {
+    /// Before a query.
+    pub query: String,
+    /// Before a passage of a document.
+    pub passage: String,
+}
+
 /// Which server software an engine runs: picks its row of the table of quirks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -193,6 +204,9 @@ pub struct Model {
     /// Numbers in an embedding; requests for another size are refused.
     #[serde(default)]
     pub dimensions: Option<u32>,
+    /// Of an embeddings model: what retrieval writes before texts.
+    #[serde(default)]
+    pub prefixes: Prefixes,
     /// Who made it, as shown to clients. Default: `guichet`.
     #[serde(default)]
     pub owned_by: Option<String>,
