@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod hosting;
+pub mod ingestion;
 pub mod limits;
 pub mod load;
 pub mod model;
