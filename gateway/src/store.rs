@@ -8,6 +8,7 @@ pub mod audit;
 pub mod error;
 pub mod first_admin;
 pub mod grants;
+pub mod jobs;
 pub mod keys;
 pub mod members;
 pub mod organizations;
