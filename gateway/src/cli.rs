@@ -1,6 +1,7 @@
 //! The command line. Standard output holds what was asked for, standard error holds log lines and problems.
 
 pub mod check_config;
+#[cfg(feature = "retrieval")]
 pub mod document;
 #[cfg(feature = "eval")]
 pub mod eval;
@@ -45,6 +46,7 @@ enum Command {
     /// Print the OpenAPI description
     Openapi,
     /// Read and split documents, without storing anything
+    #[cfg(feature = "retrieval")]
     #[command(subcommand)]
     Document(document::Command),
     /// Make and list organizations
@@ -169,6 +171,7 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
                 writeln!(out, "{text}")?;
                 Ok(())
             }
+            #[cfg(feature = "retrieval")]
             Command::Document(command) => command.run(out).await,
             Command::Organization(command) => command.run(out).await,
             Command::Project(command) => command.run(out).await,

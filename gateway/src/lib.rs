@@ -44,6 +44,7 @@ pub mod embed;
 pub mod error;
 pub mod fleet;
 pub mod gather;
+#[cfg(feature = "retrieval")]
 pub mod ingest;
 pub mod layers;
 pub mod openai;

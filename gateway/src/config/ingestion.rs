@@ -49,13 +49,6 @@ impl Default for Ingestion {
     }
 }
 
-impl Ingestion {
-    /// The bounds that a file is read within.
-    pub fn limits(&self) -> rag::Limits {
-        rag::Limits { input: self.file_limit.0, pages: self.pages, time: self.time.0, ..rag::Limits::default() }
-    }
-}
-
 /// Who reads pages without a text layer. Without it, documents with such pages fail with that reason.
 #[derive(Clone, Debug, PartialEq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
