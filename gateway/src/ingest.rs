@@ -10,6 +10,12 @@
 //!
 //! Killed anywhere, it goes on from what the database says. Organizations take turns.
 
+pub mod crew;
+pub mod embedding;
+pub mod fair;
+pub mod ocr;
+pub mod reading;
+pub mod setback;
 pub mod worker;
 
 use std::sync::Arc;
@@ -21,6 +27,7 @@ use tokio::time::Instant;
 pub use crate::store::jobs::{Progress, Stage};
 use crate::store::{Database, StoreError};
 
+pub use crate::passage;
 pub use worker::{ParseError, Worker};
 
 /// How often the database is asked for what other replicas did.

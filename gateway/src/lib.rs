@@ -41,6 +41,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod embed;
+pub mod errand;
 pub mod error;
 pub mod fleet;
 pub mod gather;
@@ -48,6 +49,8 @@ pub mod gather;
 pub mod ingest;
 pub mod layers;
 pub mod openai;
+#[cfg(feature = "retrieval")]
+pub mod passage;
 pub mod policy;
 pub mod prompts;
 pub mod recorder;

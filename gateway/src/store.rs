@@ -25,6 +25,8 @@ pub(crate) mod tests;
 pub mod time;
 pub mod totals;
 pub mod usage;
+#[cfg(feature = "retrieval")]
+pub mod work;
 
 use std::path::Path;
 use std::sync::Arc;

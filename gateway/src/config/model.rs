@@ -17,6 +17,8 @@ pub enum ModelType {
     Vision,
     Embeddings,
     Rerank,
+    /// Reads pages: Mistral's `POST /v1/ocr`.
+    Ocr,
 }
 
 impl ModelType {
@@ -27,6 +29,7 @@ impl ModelType {
             ModelType::Vision => "image-text-to-text",
             ModelType::Embeddings => "text-embeddings-inference",
             ModelType::Rerank => "text-classification",
+            ModelType::Ocr => "image-to-text",
         }
     }
 }
@@ -196,7 +199,7 @@ pub struct Model {
     /// Other names accepted for it, listed with it.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// `chat`, `vision`, `embeddings` or `rerank`.
+    /// `chat`, `vision`, `embeddings`, `rerank` or `ocr`.
     pub r#type: ModelType,
     /// Tokens it reads and writes at most, together.
     #[serde(default)]

@@ -49,7 +49,7 @@ pub struct Deployment {
     pub live: Arc<Live>,
     /// This replica's part of its slots.
     lease: Arc<Lease>,
-    uris: [Uri; 4],
+    uris: [Uri; 5],
     pub health_uri: Uri,
     allowed: [bool; 3],
 }
@@ -61,6 +61,7 @@ pub enum Call {
     Completions,
     Embeddings,
     Rerank,
+    Ocr,
 }
 
 impl Deployment {
@@ -128,6 +129,7 @@ impl Deployment {
                 uri(Place::Base("/completions"))?,
                 uri(Place::Base("/embeddings"))?,
                 uri(quirks.rerank)?,
+                uri(Place::Base("/ocr"))?,
             ],
             health_uri,
             allowed,
@@ -140,6 +142,7 @@ impl Deployment {
             Call::Completions => &self.uris[1],
             Call::Embeddings => &self.uris[2],
             Call::Rerank => &self.uris[3],
+            Call::Ocr => &self.uris[4],
         }
     }
 

@@ -187,10 +187,7 @@ impl Database {
     /// At the start of a process: frees what it held when it died, and puts back into the queue documents that are not
     /// wholly marked as indexed. How many documents wait or are under way.
     pub async fn recover_jobs(&self, owner: &str) -> Result<i64, StoreError> {
-        sqlx::query("UPDATE ingestion_jobs SET owner = NULL, lease_until = 0 WHERE owner = $1")
-            .bind(owner)
-            .execute(self.pool())
-            .await?;
+        self.release_all(owner).await?;
         sqlx::query(
             "INSERT INTO ingestion_jobs (document_id, organization_id, stage, attempts, not_before, owner, lease_until, \
              done, total, created_at) SELECT d.id, c.organization_id, 'embedding', 0, 0, NULL, 0, 0, d.chunks, $1 \
@@ -203,29 +200,23 @@ impl Database {
         Ok(sqlx::query_scalar("SELECT COUNT(*) FROM ingestion_jobs").fetch_one(self.pool()).await?)
     }
 
-    /// Notes where a held document is. False when it is not held any more: it was deleted, or the lease was lost.
-    pub async fn advance_job(&self, document: i64, owner: &str, stage: Stage) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let held = sqlx::query("UPDATE ingestion_jobs SET stage = $1 WHERE document_id = $2 AND owner = $3")
-            .bind(stage.as_str())
-            .bind(document)
-            .bind(owner)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
-        if held == 0 {
-            return Ok(false);
+    /// Notes where held documents are. How many of them are still held: one that is not was deleted, or its lease lost.
+    pub async fn advance_jobs(&self, documents: &[i64], owner: &str, stage: Stage) -> Result<usize, StoreError> {
+        if documents.is_empty() {
+            return Ok(0);
         }
-        sqlx::query(
-            "UPDATE documents SET status = $1, reason_fr = NULL, reason_en = NULL, updated_at = $2 WHERE id = $3",
-        )
-        .bind(stage.as_str())
-        .bind(now())
-        .bind(document)
-        .execute(&mut *tx)
-        .await?;
+        let mut tx = self.begin().await?;
+        let mut sql = Sql::new("UPDATE ingestion_jobs SET stage = ");
+        sql.bind(stage.as_str()).push(" WHERE owner = ").bind(owner).push(" AND document_id IN ");
+        sql.bind_list(documents.iter().copied()).push(" RETURNING document_id");
+        let held = sql.fetch(&mut *tx).await?;
+        let held = held.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+        let mut sql = Sql::new("UPDATE documents SET status = ");
+        sql.bind(stage.as_str()).push(", reason_fr = NULL, reason_en = NULL, updated_at = ").bind(now());
+        sql.push(" WHERE id IN ").bind_list(held.iter().copied());
+        sql.fetch(&mut *tx).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(held.len())
     }
 
     /// Gives a job back, for others to go on with at once.
@@ -237,6 +228,15 @@ impl Database {
         .bind(owner)
         .execute(self.pool())
         .await?;
+        Ok(())
+    }
+
+    /// Gives everything back that this process holds.
+    pub async fn release_all(&self, owner: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE ingestion_jobs SET owner = NULL, lease_until = 0 WHERE owner = $1")
+            .bind(owner)
+            .execute(self.pool())
+            .await?;
         Ok(())
     }
 
