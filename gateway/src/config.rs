@@ -11,6 +11,7 @@ pub mod load;
 pub mod model;
 pub mod problem;
 pub mod reference;
+pub mod retrieval;
 pub mod secret;
 pub mod server;
 pub mod units;
@@ -85,6 +86,9 @@ pub struct Config {
     #[serde(default)]
     #[schema(value_type = std::collections::BTreeMap<String, limits::Plan>)]
     pub plans: limits::Plans,
+    /// Collections of documents, their search, and chat that cites them. Absent: none of it exists.
+    #[serde(default)]
+    pub retrieval: Option<retrieval::Retrieval>,
 }
 
 fn default_data() -> PathBuf {

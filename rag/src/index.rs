@@ -2,7 +2,7 @@
 //!
 //! | engine | feature | for |
 //! |---|---|---|
-//! | `Edge` | `edge` | Qdrant inside this process, a folder of its own |
+//! | [`Edge`](edge::Edge) | `edge` | Qdrant inside this process, a folder of its own |
 //! | `Server` | `server` | a Qdrant server or cluster |
 //!
 //! An index is derived: what it holds can be made again from the database, which is the truth. It keeps, for each
@@ -12,7 +12,11 @@
 //! small collections cost what one does. What keeps them apart is the [`Scope`], which every search has: there is no
 //! other way to write one.
 
+#[cfg(feature = "edge")]
+pub mod edge;
 pub mod filter;
+#[cfg(any(feature = "edge", feature = "server"))]
+mod payload;
 pub mod scope;
 pub mod space;
 
