@@ -179,7 +179,7 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
             Command::Key(command) => command.run(out).await,
             Command::Limit(command) => command.run(out).await,
             #[cfg(feature = "eval")]
-            Command::Eval(command) => command.run(out),
+            Command::Eval(command) => command.run(out).await,
         }
     })
 }
