@@ -33,6 +33,7 @@
 //! | [`fleet`] | models, engines, their health, the only sender |
 //! | [`relay`], [`recorder`] | the answer on its way, and its record |
 //! | [`ingest`] | files of strangers read in a process of their own, around the crate `rag` |
+//! | [`retrieval`] | the index of chunks, and what keeps it in order |
 //! | [`store`] | SQLite or PostgreSQL, every query written once |
 //! | [`api`], [`cli`] | what people and programs call |
 
@@ -56,6 +57,8 @@ pub mod prompts;
 pub mod recorder;
 pub mod relay;
 pub mod reload;
+#[cfg(feature = "retrieval")]
+pub mod retrieval;
 pub mod router;
 pub mod server;
 pub mod start;

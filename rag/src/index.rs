@@ -3,7 +3,7 @@
 //! | engine | feature | for |
 //! |---|---|---|
 //! | [`Edge`](edge::Edge) | `edge` | Qdrant inside this process, a folder of its own |
-//! | `Server` | `server` | a Qdrant server or cluster |
+//! | [`Server`](server::Server) | `server` | a Qdrant server or cluster |
 //!
 //! An index is derived: what it holds can be made again from the database, which is the truth. It keeps, for each
 //! chunk, a dense vector, BM25 weights and what filters look at; never the text.
@@ -18,6 +18,8 @@ pub mod filter;
 #[cfg(any(feature = "edge", feature = "server"))]
 mod payload;
 pub mod scope;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod space;
 
 use std::fmt;
