@@ -11,6 +11,8 @@ pub mod json;
 pub mod me;
 pub mod metrics;
 pub mod models;
+#[cfg(feature = "retrieval")]
+pub mod ocr;
 pub mod prompts;
 pub mod reference;
 pub mod rerank;

@@ -5,6 +5,8 @@ pub mod check_config;
 pub mod document;
 #[cfg(feature = "eval")]
 pub mod eval;
+#[cfg(feature = "retrieval")]
+pub mod ingest;
 pub mod init;
 pub mod key;
 pub mod limit;
@@ -49,6 +51,9 @@ enum Command {
     #[cfg(feature = "retrieval")]
     #[command(subcommand)]
     Document(document::Command),
+    /// Send folders, archives and JSONL to a collection of a running gateway
+    #[cfg(feature = "retrieval")]
+    Ingest(ingest::Ingest),
     /// Make and list organizations
     #[command(subcommand)]
     Organization(organization::Command),
@@ -173,6 +178,8 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
             }
             #[cfg(feature = "retrieval")]
             Command::Document(command) => command.run(out).await,
+            #[cfg(feature = "retrieval")]
+            Command::Ingest(ingest) => ingest.run(out).await,
             Command::Organization(command) => command.run(out).await,
             Command::Project(command) => command.run(out).await,
             Command::Member(command) => command.run(out).await,

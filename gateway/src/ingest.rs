@@ -14,6 +14,7 @@ pub mod crew;
 pub mod embedding;
 pub mod fair;
 pub mod ocr;
+pub mod reader;
 pub mod reading;
 pub mod setback;
 pub mod worker;

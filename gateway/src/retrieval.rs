@@ -7,11 +7,16 @@ use rag::index::edge::Edge;
 use rag::index::server::Server;
 use rag::index::{IndexError, Space, VectorIndex};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::model::Model;
 use crate::config::retrieval::{Index, IndexKind};
 use crate::config::{Config, Hosting};
+use crate::embed::Embedder;
+use crate::errand::Errands;
 use crate::ingest::Ingestion;
+use crate::ingest::crew::{Crew, Makings};
+use crate::ingest::reader::Reader;
 use crate::store::Database;
 
 /// How often the index is put in order: graphs for new chunks, room for those deleted.
@@ -20,6 +25,9 @@ const UPKEEP: Duration = Duration::from_secs(30);
 pub struct Retrieval {
     pub index: Arc<dyn VectorIndex>,
     pub ingestion: Ingestion,
+    pub embedder: Embedder,
+    pub reader: Arc<Reader>,
+    crew: Arc<Crew>,
     /// Who runs a remote index. `None`: vectors stay in this process.
     pub hosting: Option<Hosting>,
 }
@@ -29,11 +37,35 @@ impl Retrieval {
     ///
     /// # Errors
     /// When the embedded index cannot be opened. A server that is away is none: it may come back.
-    pub async fn open(config: &Config, store: &Database) -> Result<Option<Arc<Retrieval>>, IndexError> {
+    pub async fn open(
+        config: &Config,
+        store: &Database,
+        errands: Errands,
+        stop: &CancellationToken,
+    ) -> Result<Option<Arc<Retrieval>>, IndexError> {
         let Some(retrieval) = &config.retrieval else { return Ok(None) };
         let index = open_index(config, &retrieval.index).await?;
         let hosting = retrieval.index.hosting.as_ref().and_then(|name| config.hostings.get(name)).cloned();
-        Ok(Some(Arc::new(Retrieval { index, ingestion: Ingestion::new(store.clone()), hosting })))
+        let failed = |error: std::io::Error| IndexError::Engine(error.to_string());
+        let ingestion = Ingestion::new(store.clone());
+        let embedder = Embedder::new(errands.clone());
+        let reader = Arc::new(Reader::new(retrieval, errands).map_err(failed)?);
+        let makings = Makings {
+            store: store.clone(),
+            index: index.clone(),
+            embedder: embedder.clone(),
+            reader: reader.clone(),
+            settings: retrieval.ingestion.clone(),
+            data: config.data.clone(),
+            ingestion: ingestion.clone(),
+        };
+        let crew = Crew::new(makings, stop.clone()).map_err(failed)?;
+        Ok(Some(Arc::new(Retrieval { index, ingestion, embedder, reader, crew, hosting })))
+    }
+
+    /// Starts to work on what waits in the queue.
+    pub fn start(&self, tasks: &TaskTracker) {
+        self.crew.clone().start(tasks);
     }
 
     /// Puts the index in order from time to time, and leaves nothing unsafe behind at the end.

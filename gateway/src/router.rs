@@ -15,7 +15,7 @@ struct Description;
 
 /// The table.
 fn table() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(Description::openapi())
+    let table = OpenApiRouter::with_openapi(Description::openapi())
         // what clients call
         .merge(api::chat::routes())
         .merge(api::completions::routes())
@@ -29,7 +29,11 @@ fn table() -> OpenApiRouter<AppState> {
         .merge(api::admin::routes())
         // how the counter is
         .merge(api::health::routes())
-        .merge(api::metrics::routes())
+        .merge(api::metrics::routes());
+    // documents
+    #[cfg(feature = "retrieval")]
+    let table = table.merge(api::ocr::routes());
+    table
 }
 
 /// The description of every route, without starting anything.

@@ -159,16 +159,27 @@ fn admission(app: &App, caller: &Caller, endpoint: Endpoint, head: Option<&Head<
 impl Visit {
     /// The model asked for, if this caller may call it and it is of a type this endpoint takes.
     pub fn model(&self, head: &Head<'_>, kinds: &[ModelType]) -> ApiResult<std::sync::Arc<Model>> {
-        let who = &self.caller.who;
-        if who.project_id().is_none() {
-            return Err(ApiError::permission_denied(
-                "Cette clé est celle d’une personne : les modèles s’appellent avec la clé d’un projet.",
-                "This key is a person’s: models are called with the key of a project.",
-            ));
-        }
+        self.project_only()?;
         let name =
             head.model().filter(|name| !name.is_empty()).ok_or(crate::openai::WireError::Missing { field: "model" })?;
-        let model = self.app.fleet.resolve(name, who.organization_name())?;
+        self.model_named(name, kinds)
+    }
+
+    /// Refuses the key of a person: models are called for a project.
+    pub fn project_only(&self) -> ApiResult<()> {
+        if self.caller.who.project_id().is_some() {
+            return Ok(());
+        }
+        Err(ApiError::permission_denied(
+            "Cette clé est celle d’une personne : les modèles s’appellent avec la clé d’un projet.",
+            "This key is a person’s: models are called with the key of a project.",
+        ))
+    }
+
+    /// The model of a name, as [`Visit::model`] does.
+    pub fn model_named(&self, name: &str, kinds: &[ModelType]) -> ApiResult<std::sync::Arc<Model>> {
+        self.project_only()?;
+        let model = self.app.fleet.resolve(name, self.caller.who.organization_name())?;
         if !kinds.contains(&model.kind) {
             let wanted: Vec<&str> = kinds.iter().map(|kind| kind.public()).collect();
             return Err(ApiError::model_wrong_type(name, &wanted.join(", ")));

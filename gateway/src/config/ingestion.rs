@@ -1,5 +1,7 @@
 //! How documents are read and embedded, as the configuration says it: parts of the section `retrieval`.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use super::units::{Size, Span};
@@ -32,6 +34,9 @@ pub struct Ingestion {
     /// Memory of a process that reads a file.
     #[schema(value_type = String, default = "2GiB")]
     pub memory: Size,
+    /// The `guichet` that reads files in processes of its own. Absent: this very program.
+    #[schema(value_type = Option<String>)]
+    pub program: Option<PathBuf>,
 }
 
 impl Default for Ingestion {
@@ -45,6 +50,7 @@ impl Default for Ingestion {
             pages: 5_000,
             time: Span::seconds(60),
             memory: Size::mib(2_048),
+            program: None,
         }
     }
 }

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fair::Fair;
-use super::ocr::Ocr;
+use super::reader::Reader;
 use super::setback::{Setback, pause};
-use super::{Ingestion, Worker, embedding, reading};
+use super::{Ingestion, embedding, reading};
 use crate::config::{DataClass, ingestion as config};
 use crate::embed::Embedder;
 use crate::policy::identity::{Owner, Principal, ProjectKey};
@@ -36,8 +36,7 @@ pub struct Crew {
     pub store: Database,
     pub index: Arc<dyn VectorIndex>,
     pub embedder: Embedder,
-    pub parser: Worker,
-    pub ocr: Option<Ocr>,
+    pub reader: Arc<Reader>,
     pub settings: config::Ingestion,
     /// Where uploaded files are.
     pub folder: PathBuf,
@@ -56,8 +55,7 @@ pub struct Makings {
     pub store: Database,
     pub index: Arc<dyn VectorIndex>,
     pub embedder: Embedder,
-    pub parser: Worker,
-    pub ocr: Option<Ocr>,
+    pub reader: Arc<Reader>,
     pub settings: config::Ingestion,
     /// The data folder of the gateway.
     pub data: PathBuf,
@@ -81,15 +79,14 @@ impl Crew {
     /// # Errors
     /// When the data folder cannot be written.
     pub fn new(makings: Makings, stop: CancellationToken) -> std::io::Result<Arc<Crew>> {
-        let Makings { store, index, embedder, parser, ocr, settings, data, ingestion } = makings;
+        let Makings { store, index, embedder, reader, settings, data, ingestion } = makings;
         Ok(Arc::new(Crew {
             owner: name(&data)?,
             folder: data.join("documents"),
             store,
             index,
             embedder,
-            parser,
-            ocr,
+            reader,
             settings,
             ingestion,
             held: Mutex::default(),

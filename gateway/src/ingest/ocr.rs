@@ -3,6 +3,8 @@
 
 pub mod tesseract;
 
+use std::path::PathBuf;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -20,6 +22,9 @@ use crate::policy::identity::Principal;
 use crate::recorder::Endpoint;
 use tesseract::Tesseract;
 
+/// What the engine of this machine is called where models are named.
+pub const LOCAL: &str = "tesseract";
+
 /// The configured engine.
 pub enum Ocr {
     Tesseract(Tesseract),
@@ -30,13 +35,12 @@ pub enum Ocr {
 pub type Page = (u32, String);
 
 impl Ocr {
-    /// # Errors
-    /// When the system does not say where this program is.
-    pub fn new(said: &config::Ocr, errands: Errands) -> std::io::Result<Ocr> {
-        Ok(match said.kind {
-            OcrKind::Tesseract => Ocr::Tesseract(Tesseract::new(std::env::current_exe()?, &said.language)),
+    /// `program`: a `guichet`.
+    pub fn new(said: &config::Ocr, program: PathBuf, errands: Errands) -> Ocr {
+        match said.kind {
+            OcrKind::Tesseract => Ocr::Tesseract(Tesseract::new(program, &said.language)),
             OcrKind::Model => Ocr::Model { errands, model: said.model.clone().unwrap_or_default() },
-        })
+        }
     }
 
     /// Reads these pages of a PDF.

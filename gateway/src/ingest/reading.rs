@@ -5,10 +5,9 @@ use std::path::{Component, Path};
 use bytes::Bytes;
 use rag::analyse::Analyser;
 use rag::split::{Chunk, Options, Separators};
-use rag::{Block, Document, PageState, Refusal};
+use rag::{Document, Refusal};
 use serde::Deserialize;
 
-use super::ParseError;
 use super::crew::{Crew, class, payer};
 use super::setback::Setback;
 use crate::passage;
@@ -86,7 +85,7 @@ async fn one(crew: &Crew, job: &Held) -> Result<u64, Setback> {
     let work = crew.store.works(&[job.document]).await?.pop().ok_or(Setback::Gone)?;
     advance(crew, job, Stage::Parsing).await?;
     let file = file(crew, &work, job.attempts).await?;
-    let document = document(crew, &work, file).await?;
+    let document = crew.reader.document(&work.name, file, (&payer(&work), class(&work)), None).await?;
     advance(crew, job, Stage::Splitting).await?;
     let pages = i64::try_from(document.pages.len()).unwrap_or(i64::MAX);
     let model = crew.embedder.model(&work.model, &payer(&work))?;
@@ -137,60 +136,6 @@ async fn file(crew: &Crew, work: &Work, attempts: i64) -> Result<Bytes, Setback>
     }
 }
 
-/// Reads a file, its scanned pages by OCR.
-async fn document(crew: &Crew, work: &Work, file: Bytes) -> Result<Document, Setback> {
-    let (mut document, scans) = match crew.parser.parse(&work.name, file.clone()).await {
-        Ok(document) => {
-            let scans = document.pages_in(PageState::Scan);
-            (document, scans)
-        }
-        Err(ParseError::Refused(Refusal::NeedsOcr { pages })) => {
-            let last = pages.last().copied().unwrap_or(0) as usize;
-            (Document { pages: vec![PageState::Empty; last], ..Document::default() }, pages)
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if scans.is_empty() {
-        return Ok(document);
-    }
-    let Some(ocr) = &crew.ocr else { return Err(Refusal::NeedsOcr { pages: scans }.into()) };
-    for (page, text) in ocr.pages(&payer(work), class(work), file, &scans).await? {
-        add_page(&mut document, page, &text);
-    }
-    if document.blocks.is_empty() {
-        return Err(Setback::failed(
-            "La reconnaissance de caractères (OCR) n’a trouvé aucun texte dans ce document.",
-            "Optical character recognition (OCR) found no text in this document.",
-        ));
-    }
-    Ok(document)
-}
-
-/// Puts the text of a page, in Markdown, where it belongs.
-fn add_page(document: &mut Document, page: u32, text: &str) {
-    let blocks: Vec<Block> = text.split("\n\n").filter_map(|part| block(part.trim(), page)).collect();
-    if let Some(state) = document.pages.get_mut((page as usize).saturating_sub(1)) {
-        *state = if blocks.is_empty() { PageState::Empty } else { PageState::Text };
-    }
-    let at = document.blocks.partition_point(|block| block.page.is_none_or(|other| other < page));
-    document.blocks.splice(at..at, blocks);
-    if document.title.is_none() {
-        let first = document.blocks.iter().find(|block| block.level().is_some());
-        document.title = first.map(|block| block.text.clone());
-    }
-}
-
-fn block(part: &str, page: u32) -> Option<Block> {
-    let text = part.trim_start_matches('#');
-    let level = part.len() - text.len();
-    let heading = (1..=6).contains(&level) && text.starts_with(' ') && !text.contains('\n');
-    let block = match heading {
-        true => Block::heading(u8::try_from(level).unwrap_or(6), text.trim()),
-        false => Block::paragraph(part),
-    };
-    (!block.text.is_empty()).then_some(Block { page: Some(page), ..block })
-}
-
 fn split(document: &Document, work: &Work, size: usize) -> Result<Vec<NewChunk>, Setback> {
     let said: Splitting = serde_json::from_str(&work.options).unwrap_or_default();
     let (options, characters) = said.options(size);
@@ -222,24 +167,6 @@ fn new_chunk(chunk: &Chunk, analyser: &Analyser, size: usize) -> NewChunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_page_read_by_ocr_takes_its_place() {
-        let page = |text: &str, page| Block { page: Some(page), ..Block::paragraph(text) };
-        let mut document = Document {
-            blocks: vec![page("un", 1), page("trois", 3)],
-            pages: vec![PageState::Text, PageState::Scan, PageState::Text],
-            ..Document::default()
-        };
-        add_page(&mut document, 2, "# Arrêté\n\nLe préfet\narrête :\n\n\n\n");
-        let texts: Vec<(&str, Option<u32>)> =
-            document.blocks.iter().map(|block| (block.text.as_str(), block.page)).collect();
-        assert_eq!(texts, [("un", Some(1)), ("Arrêté", Some(2)), ("Le préfet\narrête :", Some(2)), ("trois", Some(3))]);
-        assert_eq!(document.title.as_deref(), Some("Arrêté"));
-        assert_eq!(document.pages, [PageState::Text; 3]);
-        add_page(&mut document, 2, " \n\n ");
-        assert_eq!(document.pages[1], PageState::Empty);
-    }
 
     #[test]
     fn uploads_say_how_to_split_in_alberts_words() {

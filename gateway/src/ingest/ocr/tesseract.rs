@@ -5,12 +5,14 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rlimit::Resource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 
 use crate::ingest::setback::Setback;
 
@@ -23,6 +25,8 @@ const SECONDS: u64 = 120;
 const DRAWN: u64 = 64 << 20;
 const TEXT: u64 = 4 << 20;
 const WORDS: u64 = 4_096;
+/// Pages read at once, whoever asks: each takes a processor.
+const AT_ONCE: usize = 2;
 /// What a shell, and so [`limited`], answers for a program that is not there.
 const ABSENT: i32 = 127;
 
@@ -32,11 +36,13 @@ pub struct Tesseract {
     /// This program, which limits itself before it becomes another.
     guichet: PathBuf,
     language: String,
+    /// Pages read at once.
+    places: Arc<Semaphore>,
 }
 
 impl Tesseract {
     pub fn new(guichet: PathBuf, language: &str) -> Tesseract {
-        Tesseract { guichet, language: language.to_owned() }
+        Tesseract { guichet, language: language.to_owned(), places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// The text of a page of a PDF, counted from 1.
@@ -44,6 +50,7 @@ impl Tesseract {
     /// # Errors
     /// [`Setback::Failed`] when the page cannot be drawn or read within the limits, or a program is not installed.
     pub async fn page(&self, pdf: &Bytes, page: u32) -> Result<String, Setback> {
+        let _place = self.places.acquire().await;
         let number = page.to_string();
         let size = PIXELS.to_string();
         let words = ["-q", "-gray", "-f", &number, "-l", &number, "-scale-to", &size, "-"];
@@ -56,6 +63,7 @@ impl Tesseract {
     /// # Errors
     /// As for [`Tesseract::page`].
     pub async fn image(&self, image: &Bytes) -> Result<String, Setback> {
+        let _place = self.places.acquire().await;
         self.read(image).await.map_err(|trouble| trouble.told(None))
     }
 
