@@ -115,6 +115,28 @@ pub(crate) async fn enqueue(
     Ok(())
 }
 
+/// Puts a document into the queue for more chunks to be embedded. One under work is left to its worker, which finds
+/// them: its caller has already raised its total.
+pub(crate) async fn extend(
+    tx: &mut Transaction<'static, Any>,
+    document: i64,
+    organization: i64,
+    more: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO ingestion_jobs (document_id, organization_id, stage, attempts, not_before, owner, lease_until, \
+         done, total, created_at) VALUES ($1, $2, 'embedding', 0, 0, NULL, 0, 0, $3, $4) \
+         ON CONFLICT (document_id) DO NOTHING",
+    )
+    .bind(document)
+    .bind(organization)
+    .bind(more)
+    .bind(now())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 fn held(row: &AnyRow) -> Result<Held, sqlx::Error> {
     Ok(Held {
         document: row.try_get("document_id")?,

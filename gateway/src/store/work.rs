@@ -10,6 +10,7 @@ use super::jobs::Stage;
 use super::sql::Sql;
 use super::{Database, StoreError, now};
 use crate::passage;
+use crate::policy::corpora::Reading;
 
 /// Rows of one statement.
 const ROWS: usize = 100;
@@ -101,6 +102,17 @@ impl Database {
         sql.bind_list(documents.iter().copied());
         let rows = sql.fetch(self.pool()).await?;
         Ok(rows.iter().map(read_work).collect::<Result<_, _>>()?)
+    }
+
+    /// Whether there is such a document, and it may be read.
+    pub async fn document_is_readable(&self, reading: &Reading, document: i64) -> Result<bool, StoreError> {
+        let mut sql = Sql::new(
+            "SELECT d.id FROM documents d JOIN collections c ON c.id = d.collection_id \
+             WHERE c.deleted_at IS NULL AND d.id = ",
+        );
+        sql.bind(document);
+        reading.narrow(&mut sql, "c");
+        Ok(!sql.fetch(self.pool()).await?.is_empty())
     }
 
     /// Stores all chunks of a document in place of those it had, and hands it over to the embedders. False when the job
@@ -291,7 +303,7 @@ pub(crate) async fn remove_chunks(
     count_terms(tx, collection, terms.into_iter(), -1).await
 }
 
-async fn count_chunks(
+pub(super) async fn count_chunks(
     tx: &mut Transaction<'static, Any>,
     collection: i64,
     chunks: i64,
@@ -307,7 +319,7 @@ async fn count_chunks(
 }
 
 /// Counts each occurrence of a term in one more chunk, or in one less.
-async fn count_terms(
+pub(super) async fn count_terms(
     tx: &mut Transaction<'static, Any>,
     collection: i64,
     terms: impl Iterator<Item = u32>,
