@@ -7,6 +7,8 @@ pub mod document;
 pub mod eval;
 #[cfg(feature = "retrieval")]
 pub mod ingest;
+#[cfg(feature = "retrieval")]
+pub mod index;
 pub mod init;
 pub mod key;
 pub mod limit;
@@ -54,6 +56,10 @@ enum Command {
     /// Send folders, archives and JSONL to a collection of a running gateway
     #[cfg(feature = "retrieval")]
     Ingest(ingest::Ingest),
+    /// The vector index: moved to another engine, made anew
+    #[cfg(feature = "retrieval")]
+    #[command(subcommand)]
+    Index(index::Command),
     /// Make and list organizations
     #[command(subcommand)]
     Organization(organization::Command),
@@ -180,6 +186,8 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
             Command::Document(command) => command.run(out).await,
             #[cfg(feature = "retrieval")]
             Command::Ingest(ingest) => ingest.run(out).await,
+            #[cfg(feature = "retrieval")]
+            Command::Index(command) => command.run(out).await,
             Command::Organization(command) => command.run(out).await,
             Command::Project(command) => command.run(out).await,
             Command::Member(command) => command.run(out).await,

@@ -28,6 +28,8 @@ pub mod principals;
 pub mod projects;
 pub mod pseudonyms;
 #[cfg(feature = "retrieval")]
+pub mod reindex;
+#[cfg(feature = "retrieval")]
 pub mod removals;
 pub mod sql;
 #[cfg(test)]
