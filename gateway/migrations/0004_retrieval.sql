@@ -110,8 +110,6 @@ CREATE TABLE removals (
     collection_id BIGINT NOT NULL,
     document_id BIGINT,
     chunk_id BIGINT,
-    embedding_model TEXT NOT NULL,
-    dimensions BIGINT NOT NULL,
     -- Path in the folder of documents.
     file TEXT,
     attempts BIGINT NOT NULL,

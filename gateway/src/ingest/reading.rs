@@ -37,7 +37,7 @@ pub struct Splitting {
 
 impl Splitting {
     /// Options and whether sizes are in characters; in tokens otherwise, `tokens` of them at most.
-    fn options(&self, tokens: usize) -> (Options, bool) {
+    pub fn options(&self, tokens: usize) -> (Options, bool) {
         let characters = self.chunk_size.is_some() || self.chunk_overlap.is_some() || self.chunk_min_size.is_some();
         let base = if characters { Options::albert() } else { Options::tokens(tokens) };
         let separators = match (self.disable_chunking, self.separators.is_empty(), self.is_separator_regex) {

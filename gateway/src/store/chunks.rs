@@ -202,6 +202,6 @@ impl Change {
             .bind(document)
             .execute(&mut *self.tx)
             .await?;
-        self.remove_later(&from, Removed::Chunk(id), held).await
+        self.remove_later(from.id, Removed::Chunk(id), held).await
     }
 }

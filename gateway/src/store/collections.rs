@@ -360,7 +360,7 @@ impl Change {
             .bind(id)
             .execute(&mut *self.tx)
             .await?;
-        self.remove_later(&before, Removed::Collection, held).await?;
+        self.remove_later(id, Removed::Collection, held).await?;
         let organization = Some(before.organization_id);
         self.audit(organization, "collection.delete", format!("collection:{id}"), Some(&before), None::<&()>).await?;
         Ok(before)

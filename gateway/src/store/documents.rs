@@ -309,7 +309,7 @@ impl Change {
         }
         self.count_documents(from.id, -1, -document.bytes).await?;
         let removed = Removed::Document { id: document.id, file: document.file.clone() };
-        self.remove_later(from, removed, held).await
+        self.remove_later(from.id, removed, held).await
     }
 
     pub(super) async fn count_documents(

@@ -8,7 +8,7 @@ use super::sql::Sql;
 use super::{Database, StoreError, now};
 
 /// How far a document is. Kept in its job while there is one, and in the document for good.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     Queued,

@@ -4,7 +4,6 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::collections::Collection;
 use super::sql::Sql;
 use super::{Change, Database, StoreError, now};
 
@@ -32,9 +31,6 @@ pub struct Removal {
     pub id: i64,
     pub collection: i64,
     pub what: Removed,
-    /// The model whose vectors it has, and their size.
-    pub model: String,
-    pub dimensions: i64,
     pub attempts: i64,
     /// Unix milliseconds: a worker may write until then what is removed now.
     pub keep_until: i64,
@@ -52,8 +48,6 @@ fn read(row: &AnyRow) -> Result<Removal, sqlx::Error> {
         id: row.try_get("id")?,
         collection: row.try_get("collection_id")?,
         what,
-        model: row.try_get("embedding_model")?,
-        dimensions: row.try_get("dimensions")?,
         attempts: row.try_get("attempts")?,
         keep_until: row.try_get("keep_until")?,
     })
@@ -63,7 +57,7 @@ impl Change {
     /// Notes a removal. `leased`: until when a worker holds what is removed.
     pub(super) async fn remove_later(
         &mut self,
-        from: &Collection,
+        collection: i64,
         what: Removed,
         leased: Option<i64>,
     ) -> Result<(), StoreError> {
@@ -74,15 +68,13 @@ impl Change {
         };
         let id = self.next_id("removal").await?;
         sqlx::query(
-            "INSERT INTO removals (id, collection_id, document_id, chunk_id, embedding_model, dimensions, file, \
-             attempts, not_before, keep_until, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9)",
+            "INSERT INTO removals (id, collection_id, document_id, chunk_id, file, attempts, not_before, \
+             keep_until, created_at) VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7)",
         )
         .bind(id)
-        .bind(from.id)
+        .bind(collection)
         .bind(document)
         .bind(chunk)
-        .bind(from.embedding_model.as_str())
-        .bind(from.dimensions)
         .bind(file)
         .bind(leased.map_or(0, |leased| leased.saturating_add(GRACE)))
         .bind(self.at)
@@ -96,7 +88,7 @@ impl Database {
     /// Removals that are due, the oldest first.
     pub async fn removals(&self, most: i64) -> Result<Vec<Removal>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, collection_id, document_id, chunk_id, embedding_model, dimensions, file, attempts, keep_until \
+            "SELECT id, collection_id, document_id, chunk_id, file, attempts, keep_until \
              FROM removals WHERE not_before <= $1 ORDER BY not_before, id LIMIT $2",
         )
         .bind(now())
