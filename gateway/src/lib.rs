@@ -59,6 +59,8 @@ pub mod relay;
 pub mod reload;
 #[cfg(feature = "retrieval")]
 pub mod retrieval;
+#[cfg(feature = "retrieval")]
+pub mod retriever;
 pub mod router;
 pub mod server;
 pub mod start;

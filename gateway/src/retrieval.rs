@@ -1,5 +1,7 @@
 //! What retrieval holds while the gateway runs: the index, and the queue of documents on their way into it.
 
+mod removals;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,10 @@ use crate::errand::Errands;
 use crate::ingest::Ingestion;
 use crate::ingest::crew::{Crew, Makings};
 use crate::ingest::reader::Reader;
+use crate::retriever::Memory;
 use crate::store::Database;
+
+pub use removals::Removals;
 
 /// How often the index is put in order: graphs for new chunks, room for those deleted.
 const UPKEEP: Duration = Duration::from_secs(30);
@@ -26,7 +31,13 @@ pub struct Retrieval {
     pub index: Arc<dyn VectorIndex>,
     pub ingestion: Ingestion,
     pub embedder: Embedder,
+    /// Other calls of models that retrieval makes for callers.
+    pub errands: Errands,
+    /// Vectors of recent questions.
+    pub memory: Memory,
     pub reader: Arc<Reader>,
+    /// What is deleted, on its way out.
+    pub removals: Removals,
     crew: Arc<Crew>,
     /// Who runs a remote index. `None`: vectors stay in this process.
     pub hosting: Option<Hosting>,
@@ -49,7 +60,7 @@ impl Retrieval {
         let failed = |error: std::io::Error| IndexError::Engine(error.to_string());
         let ingestion = Ingestion::new(store.clone());
         let embedder = Embedder::new(errands.clone());
-        let reader = Arc::new(Reader::new(retrieval, errands).map_err(failed)?);
+        let reader = Arc::new(Reader::new(retrieval, errands.clone()).map_err(failed)?);
         let makings = Makings {
             store: store.clone(),
             index: index.clone(),
@@ -59,8 +70,10 @@ impl Retrieval {
             data: config.data.clone(),
             ingestion: ingestion.clone(),
         };
+        let removals = Removals::new(store.clone(), index.clone(), &config.data);
         let crew = Crew::new(makings, stop.clone()).map_err(failed)?;
-        Ok(Some(Arc::new(Retrieval { index, ingestion, embedder, reader, crew, hosting })))
+        let memory = Memory::default();
+        Ok(Some(Arc::new(Retrieval { index, ingestion, embedder, errands, memory, reader, removals, crew, hosting })))
     }
 
     /// Starts to work on what waits in the queue.

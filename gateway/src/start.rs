@@ -145,6 +145,7 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
     if let Some(retrieval) = &app.retrieval {
         app.tasks.spawn(retrieval.clone().keep(app.stop.clone()));
         retrieval.start(&app.tasks);
+        app.tasks.spawn(retrieval.removals.clone().run(app.stop.clone()));
     }
     app.tasks.spawn(warning::run(app.clone()));
     app.tasks.spawn(refresh(app.clone()));

@@ -30,12 +30,15 @@ pub enum Endpoint {
     /// `POST /v1/ocr`
     #[serde(rename = "ocr")]
     Ocr,
+    /// `POST /v1/search`
+    #[serde(rename = "search")]
+    Search,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 5] =
-        [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Rerank, Self::Ocr];
+    pub const ALL: [Self; 6] =
+        [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Rerank, Self::Ocr, Self::Search];
 
     /// The endpoint at a path, whatever the method.
     #[must_use]
@@ -46,6 +49,7 @@ impl Endpoint {
             "/v1/embeddings" => Self::Embeddings,
             "/v1/rerank" => Self::Rerank,
             "/v1/ocr" => Self::Ocr,
+            "/v1/search" => Self::Search,
             _ => return None,
         })
     }
@@ -59,6 +63,7 @@ impl Endpoint {
             Self::Embeddings => "embeddings",
             Self::Rerank => "rerank",
             Self::Ocr => "ocr",
+            Self::Search => "search",
         }
     }
 }

@@ -95,7 +95,8 @@ impl Database {
     /// # Errors
     /// When the database fails.
     pub async fn term_counts(&self, collections: &[i64], terms: &[u32]) -> Result<HashMap<u32, u64>, StoreError> {
-        let mut sql = Sql::new("SELECT term, CAST(SUM(documents) AS BIGINT) FROM collection_terms WHERE collection_id IN ");
+        let mut sql =
+            Sql::new("SELECT term, CAST(SUM(documents) AS BIGINT) FROM collection_terms WHERE collection_id IN ");
         sql.bind_list(collections.iter().copied()).push(" AND term IN ");
         sql.bind_list(terms.iter().map(|term| i64::from(*term))).push(" GROUP BY term");
         let count = |row: sqlx::any::AnyRow| -> Result<(u32, u64), StoreError> {
