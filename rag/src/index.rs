@@ -128,7 +128,8 @@ pub trait VectorIndex: Send + Sync {
     fn flush<'a>(&'a self, space: &'a Space) -> Answer<'a, ()>;
 
     /// Builds the graphs that new chunks still lack and frees what deleted ones held. May take minutes, during which
-    /// all else goes on, but a [`flush`](VectorIndex::flush) waits. A server does this by itself.
+    /// all else goes on, but a [`flush`](VectorIndex::flush) waits. Nothing when nothing changed. A server does this by
+    /// itself.
     fn maintain<'a>(&'a self, space: &'a Space) -> Answer<'a, ()>;
 
     /// The spaces there are, by name.

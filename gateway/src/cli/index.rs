@@ -212,3 +212,36 @@ fn models(count: usize) -> String {
         n => format!("The vectors of {n} models"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rag::index::edge::Edge;
+    use rag::index::{Point, SparseVector};
+
+    use super::*;
+
+    fn point(chunk: u64) -> Point {
+        let sparse = SparseVector { ids: vec![chunk as u32], weights: vec![1.0] };
+        let metadata = serde_json::Map::from_iter([("rang".to_owned(), chunk.into())]);
+        Point { chunk, collection: chunk % 3, document: chunk / 10, dense: vec![0.6, 0.8], sparse, metadata }
+    }
+
+    #[tokio::test]
+    async fn all_of_a_space_is_carried_and_counted() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [from, to] = folders.each_ref().map(|folder| Edge::open(folder.path()).unwrap());
+        let space = Space::new("essai", 2);
+        let points: Vec<Point> = (1..=1_234).map(point).collect();
+        from.upsert(&space, &points).await.unwrap();
+        let mut out = Vec::new();
+        carry(&from, &to, &space, &mut out).await.unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{space}: 1234 chunks\n"));
+        assert_eq!(to.scroll(&space, None, 2_000).await.unwrap(), from.scroll(&space, None, 2_000).await.unwrap());
+        // Again: the same is there once.
+        carry(&from, &to, &space, &mut Vec::new()).await.unwrap();
+        // What was there before is told, not mixed in.
+        to.upsert(&space, &[point(5_000)]).await.unwrap();
+        let Failure(told) = carry(&from, &to, &space, &mut Vec::new()).await.unwrap_err();
+        assert!(told.contains("1234 chunks were there, 1235 are here") && told.contains("--replace"), "{told}");
+    }
+}

@@ -169,7 +169,8 @@ fn items(value: &Value) -> std::slice::Iter<'_, Value> {
 
 /// What stands in `f` for this, and whether it says the whole value. `None` for values that never match.
 fn fact(key: &str, value: &Value) -> Option<(String, bool)> {
-    let mut fact = format!("{key}\u{1}");
+    // As a field, in which no mark can be.
+    let mut fact = format!("{}\u{1}", field(key));
     match value {
         Value::String(text) => {
             fact.push('"');
@@ -250,6 +251,7 @@ mod tests {
         assert_eq!(fact(json!(1)), fact(json!(1.0)));
         assert_eq!(fact(json!(1.5)), fact(json!(1.50)));
         assert_eq!(fact(json!({})), None);
+        assert_ne!(super::fact("a\u{1}\"b", &json!("c")), super::fact("a", &json!("b\u{1}\"c")));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use qdrant_edge::{
@@ -36,6 +37,8 @@ pub(super) struct Room {
     folder: PathBuf,
     changes: Mutex<()>,
     upkeep: Mutex<()>,
+    /// Since the last upkeep.
+    changed: AtomicBool,
 }
 
 impl Room {
@@ -67,11 +70,19 @@ impl Room {
     pub fn open(folder: &Path) -> Result<Room, IndexError> {
         shorten_log(folder)?;
         let shard = EdgeShard::load(folder, None).map_err(told)?;
-        Ok(Room { shard, folder: folder.to_owned(), changes: Mutex::default(), upkeep: Mutex::default() })
+        Ok(Room {
+            shard,
+            folder: folder.to_owned(),
+            changes: Mutex::default(),
+            upkeep: Mutex::default(),
+            // Upkeep may have been under way when the last process ended.
+            changed: AtomicBool::new(true),
+        })
     }
 
     pub fn change(&self, operation: UpdateOperation) -> Result<(), IndexError> {
         let _change = held(&self.changes);
+        self.changed.store(true, Ordering::Relaxed);
         self.shard.update(operation).map_err(told)
     }
 
@@ -94,6 +105,9 @@ impl Room {
 
     pub fn maintain(&self) -> Result<(), IndexError> {
         let _upkeep = held(&self.upkeep);
+        if !self.changed.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
         self.shard.optimize().map_err(told)?;
         self.flush_now()
     }
