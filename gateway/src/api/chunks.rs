@@ -131,7 +131,8 @@ async fn listed(app: &App, who: &Principal, document: i64, slice: &ChunkSlice) -
     if slice.offset < 0 {
         return Err(ApiError::bad_request("« offset » commence à 0.", "“offset” starts at 0.").param("offset"));
     }
-    let Listed { items, total } = app.store.chunks(&reading, document, limit(slice.limit, 1_000)?, slice.offset).await?;
+    let Listed { items, total } =
+        app.store.chunks(&reading, document, limit(slice.limit, 1_000)?, slice.offset).await?;
     Ok(Listed { items: items.into_iter().map(ShownChunk::from).collect(), total }.into())
 }
 
@@ -213,7 +214,8 @@ async fn give(
     let model = retrieval.embedder.model(&collection.embedding_model, &who)?;
     let most = model.context_length.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
     let language = collection.language.as_str();
-    let weigh = move || chunks.into_iter().enumerate().map(|(nth, chunk)| weighed(nth, chunk, most, language)).collect();
+    let weigh =
+        move || chunks.into_iter().enumerate().map(|(nth, chunk)| weighed(nth, chunk, most, language)).collect();
     let weighed: ApiResult<Vec<NewChunk>> = tokio::task::spawn_blocking(weigh).await.map_err(ApiError::internal)?;
     let ids = add(&app, &who, &document, &weighed?, &quota).await?;
     retrieval.ingestion.wake();
@@ -288,7 +290,9 @@ fn raw(nth: usize, chunk: Value) -> ApiResult<Raw> {
     };
     let metadata = metadata::check(fields.remove("metadata").unwrap_or(json!(null)), &format!("{at}.metadata"))?;
     match fields.remove("content") {
-        Some(Value::String(content)) if !content.trim().is_empty() && !content.contains('\0') => Ok((content, metadata)),
+        Some(Value::String(content)) if !content.trim().is_empty() && !content.contains('\0') => {
+            Ok((content, metadata))
+        }
         _ => Err(ApiError::bad_request(
             format!("« {at}.content » est un texte non vide."),
             format!("“{at}.content” is a text that is not empty."),

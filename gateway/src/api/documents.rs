@@ -185,20 +185,14 @@ async fn list(
 #[utoipa::path(post, path = "/v1/documents", tag = "Documents", security(("key" = [])),
     request_body(content = DocumentForm, content_type = "multipart/form-data"),
     responses((status = 201, description = "Searchable", body = Shown), (status = 202, description = "Under way", body = Shown),
-        (status = 403, description = "A quota of the organization (`quota_exceeded`), or a collection that is only to be read"),
+        (status = 403, description = "A quota of the organization (`storage_quota_exceeded`), or a collection that is only to be read"),
         (status = 413, description = "Larger than `retrieval.ingestion.file_limit`"),
         (status = 422, description = "It cannot be read: the reason is the message")))]
-async fn create(
-    State(app): State<AppState>,
-    who: Principal,
-    headers: HeaderMap,
-    body: Body,
-) -> ApiResult<Response> {
+async fn create(State(app): State<AppState>, who: Principal, headers: HeaderMap, body: Body) -> ApiResult<Response> {
     let retrieval = app.retrieval.as_ref().ok_or_else(ApiError::no_such_route)?;
     let config = app.config.load_full();
     let settings = config.retrieval.as_ref().ok_or_else(ApiError::no_such_route)?;
-    let upload::Upload { fields, file } =
-        upload::read(&headers, body, &config, settings.ingestion.file_limit).await?;
+    let upload::Upload { fields, file } = upload::read(&headers, body, &config, settings.ingestion.file_limit).await?;
     let collection = fields.collection()?;
     let new = fields.document(file.as_ref())?;
     let mut change = app.store.edit(who.actor()).await?;
@@ -265,8 +259,7 @@ fn is_async(headers: &HeaderMap) -> bool {
 /// 201 for what can be found, 202 and where to look for what is under way.
 pub(super) fn answer(headers: &HeaderMap, id: i64, status: Stage, body: impl Serialize) -> Response {
     let done = status == Stage::Done;
-    let mut response =
-        (if done { StatusCode::CREATED } else { StatusCode::ACCEPTED }, Answer(body)).into_response();
+    let mut response = (if done { StatusCode::CREATED } else { StatusCode::ACCEPTED }, Answer(body)).into_response();
     if let Ok(place) = HeaderValue::try_from(format!("/v1/documents/{id}")) {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -282,9 +275,8 @@ fn unreadable(document: Document) -> ApiError {
 }
 
 pub(super) fn failed(reason: Option<(String, String)>) -> ApiError {
-    let (french, english) = reason.unwrap_or_else(|| {
-        ("Ce document ne peut être lu.".to_owned(), "This document cannot be read.".to_owned())
-    });
+    let (french, english) = reason
+        .unwrap_or_else(|| ("Ce document ne peut être lu.".to_owned(), "This document cannot be read.".to_owned()));
     ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "document_failed", french, english).param("file")
 }
 
@@ -300,7 +292,7 @@ pub(super) fn full_up(full: Full) -> ApiError {
             format!("This file would pass your organization’s quota of {most} (retrieval.quota.bytes)."),
         ),
     };
-    ApiError::new(StatusCode::FORBIDDEN, "quota_exceeded", french, english)
+    ApiError::new(StatusCode::FORBIDDEN, "storage_quota_exceeded", french, english)
 }
 
 /// One document: how it comes along, or that it is there.

@@ -161,24 +161,23 @@ impl Change {
         .execute(&mut *self.tx)
         .await?;
         self.count_documents(into.id, 0, bytes).await?;
-        let ids = sqlx::query_scalar("SELECT id FROM chunks WHERE document_id = $1 AND position >= $2 ORDER BY position")
-            .bind(document.id)
-            .bind(position)
-            .fetch_all(&mut *self.tx)
-            .await?;
+        let ids =
+            sqlx::query_scalar("SELECT id FROM chunks WHERE document_id = $1 AND position >= $2 ORDER BY position")
+                .bind(document.id)
+                .bind(position)
+                .fetch_all(&mut *self.tx)
+                .await?;
         Ok(Given::In(ids))
     }
 
     /// Deletes one chunk of a document of a collection that may be changed. [`StoreError::NotFound`] when there is none.
     pub async fn delete_chunk(&mut self, writing: &Writing, document: i64, id: i64) -> Result<(), StoreError> {
-        let row = sqlx::query(
-            "SELECT collection_id, content, metadata FROM chunks WHERE id = $1 AND document_id = $2",
-        )
-        .bind(id)
-        .bind(document)
-        .fetch_optional(&mut *self.tx)
-        .await?
-        .ok_or(StoreError::NotFound)?;
+        let row = sqlx::query("SELECT collection_id, content, metadata FROM chunks WHERE id = $1 AND document_id = $2")
+            .bind(id)
+            .bind(document)
+            .fetch_optional(&mut *self.tx)
+            .await?
+            .ok_or(StoreError::NotFound)?;
         // The job first, as workers do.
         let held: Option<i64> = sqlx::query_scalar(
             "UPDATE ingestion_jobs SET attempts = attempts WHERE document_id = $1 AND owner IS NOT NULL \

@@ -163,7 +163,9 @@ pub async fn read(headers: &HeaderMap, body: Body, config: &Config, limit: Size)
         match name.as_str() {
             _ if count > FIELDS => return Err(broken()),
             "file" if upload.file.is_some() => {
-                return Err(ApiError::bad_request("Un seul fichier par document.", "One file a document.").param("file"));
+                return Err(
+                    ApiError::bad_request("Un seul fichier par document.", "One file a document.").param("file")
+                );
             }
             "file" => upload.file = Some(receive(&mut field, &mut pace, &config.data, limit).await?),
             _ => {
