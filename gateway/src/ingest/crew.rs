@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::fair::Fair;
 use super::reader::Reader;
-use super::setback::{Setback, pause};
+use super::setback::{self, Setback, Words, pause};
 use super::{Ingestion, embedding, reading};
 use crate::config::{DataClass, ingestion as config};
 use crate::embed::Embedder;
@@ -238,31 +238,39 @@ impl Crew {
     /// Gives a job back with what is in its way. `space` is where its chunks may be, to be taken out when it ends.
     pub async fn set_back(&self, job: &Held, space: Option<&Space>, setback: &Setback) {
         let done = match setback {
-            Setback::Later { words, after } => {
-                let wait = millis(pause(job.attempts, *after));
-                let words = (words.french.as_str(), words.english.as_str());
-                self.store.postpone_job(job.document, &self.owner, wait, words).await.map(drop)
-            }
-            Setback::Failed(words) => {
-                if !self.take_out(job, space).await {
-                    let words = Setback::later(
-                        "L’index ne répond pas ; le traitement reprendra de lui-même.",
-                        "The index does not answer; the work will resume by itself.",
-                    );
-                    return Box::pin(self.set_back(job, space, &words)).await;
-                }
-                let words = (words.french.as_str(), words.english.as_str());
-                self.store.fail_document(job.collection, job.document, &self.owner, words).await.map(drop)
-            }
-            Setback::Gone => {
-                self.take_out(job, space).await;
-                Ok(())
-            }
+            Setback::Later { words, after } => self.postpone(job, words, *after).await,
+            Setback::Failed(words) => self.fail(job, space, words).await,
+            Setback::Gone => self.forget(job, space).await,
         };
         if let Err(error) = done {
             tracing::warn!(%error, "a document is given back when its lease ends");
         }
         self.moved(job.document);
+    }
+
+    async fn postpone(&self, job: &Held, words: &Words, after: Option<Duration>) -> Result<(), StoreError> {
+        let wait = millis(pause(job.attempts, after));
+        self.store.postpone_job(job.document, &self.owner, wait, (&words.french, &words.english)).await
+    }
+
+    /// First out of the index, then said to have failed: what can be found has a document.
+    async fn fail(&self, job: &Held, space: Option<&Space>, words: &Words) -> Result<(), StoreError> {
+        if !self.store.keep_job(job.document, &self.owner, millis(LEASE)).await? {
+            return self.forget(job, space).await;
+        }
+        if !self.take_out(job, space).await {
+            return self.postpone(job, &setback::index_is_away(), None).await;
+        }
+        let words = (words.french.as_str(), words.english.as_str());
+        self.store.fail_document(job.collection, job.document, &self.owner, words).await.map(drop)
+    }
+
+    /// Another worker may have it: then it is theirs. If it was deleted, what was indexed of it meanwhile goes.
+    async fn forget(&self, job: &Held, space: Option<&Space>) -> Result<(), StoreError> {
+        if self.store.progress(job.document).await?.is_none() {
+            self.take_out(job, space).await;
+        }
+        Ok(())
     }
 
     /// Takes a document out of the index. False when the index does not answer.

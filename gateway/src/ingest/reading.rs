@@ -33,6 +33,8 @@ pub struct Splitting {
     pub separators: Vec<String>,
     pub is_separator_regex: bool,
     pub disable_chunking: bool,
+    /// The name its file came with, where the document goes by another: it tells the format.
+    pub filename: Option<String>,
 }
 
 impl Splitting {
@@ -85,9 +87,11 @@ async fn one(crew: &Crew, job: &Held) -> Result<u64, Setback> {
     let work = crew.store.works(&[job.document]).await?.pop().ok_or(Setback::Gone)?;
     advance(crew, job, Stage::Parsing).await?;
     let file = file(crew, &work, job.attempts).await?;
-    let document = crew.reader.document(&work.name, file, (&payer(&work), class(&work)), None).await?;
+    let said: Splitting = serde_json::from_str(&work.options).unwrap_or_default();
+    let name = said.filename.as_deref().unwrap_or(&work.name);
+    let document = crew.reader.document(name, file, (&payer(&work), class(&work)), None).await?;
     advance(crew, job, Stage::Splitting).await?;
-    let pages = i64::try_from(document.pages.len()).unwrap_or(i64::MAX);
+    let pages = i64::try_from(document.pages.len()).ok().filter(|count| *count > 0);
     let model = crew.embedder.model(&work.model, &payer(&work))?;
     let most = model.context_length.map_or(usize::MAX, |context| {
         usize::try_from(context.saturating_sub(MARGIN).max(MARGIN)).unwrap_or(usize::MAX)

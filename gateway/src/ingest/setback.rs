@@ -59,6 +59,14 @@ pub fn pause(attempts: i64, after: Option<Duration>) -> Duration {
     }
 }
 
+/// What is said while the index does not answer.
+pub fn index_is_away() -> Words {
+    Words::new(
+        "L’index ne répond pas ; le traitement reprendra de lui-même.",
+        "The index does not answer; the work will resume by itself.",
+    )
+}
+
 impl From<StoreError> for Setback {
     fn from(error: StoreError) -> Setback {
         tracing::warn!(%error, "a document waits for the database");
@@ -85,10 +93,7 @@ impl From<IndexError> for Setback {
             }
             IndexError::Locked(_) | IndexError::Unavailable(_) | IndexError::Engine(_) => {
                 tracing::warn!(%error, "a document waits for the index");
-                Setback::later(
-                    "L’index ne répond pas ; le traitement reprendra de lui-même.",
-                    "The index does not answer; the work will resume by itself.",
-                )
+                Setback::Later { words: index_is_away(), after: None }
             }
         }
     }

@@ -206,6 +206,17 @@ impl Database {
         Ok(())
     }
 
+    /// Whether a job is still held; for longer, if so.
+    pub async fn keep_job(&self, document: i64, owner: &str, lease: i64) -> Result<bool, StoreError> {
+        let kept = sqlx::query("UPDATE ingestion_jobs SET lease_until = $1 WHERE document_id = $2 AND owner = $3")
+            .bind(now() + lease)
+            .bind(document)
+            .bind(owner)
+            .execute(self.pool())
+            .await?;
+        Ok(kept.rows_affected() > 0)
+    }
+
     /// At the start of a process: frees what it held when it died, and puts back into the queue documents that are not
     /// wholly marked as indexed. How many documents wait or are under way.
     pub async fn recover_jobs(&self, owner: &str) -> Result<i64, StoreError> {

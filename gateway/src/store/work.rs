@@ -115,37 +115,42 @@ impl Database {
         Ok(!sql.fetch(self.pool()).await?.is_empty())
     }
 
-    /// Stores all chunks of a document in place of those it had, and hands it over to the embedders. False when the job
-    /// is not held any more: then nothing was done.
+    /// Stores the chunks of a document that was read, after those it was given, and hands it over to the embedders. False
+    /// when the job is not held any more: then nothing was done.
     pub async fn store_chunks(
         &self,
         work: &Work,
         owner: &str,
-        pages: i64,
+        pages: Option<i64>,
         chunks: &[NewChunk],
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         if !holds(&mut tx, work.document, owner).await? {
             return Ok(false);
         }
-        add_chunks(&mut tx, work.collection, work.document, 0, chunks).await?;
+        // The row of the collection first: who gives chunks meanwhile has it too.
+        count_chunks(&mut tx, work.collection, 0, 0).await?;
+        let given: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM chunks WHERE document_id = $1")
+            .bind(work.document)
+            .fetch_one(&mut *tx)
+            .await?;
+        add_chunks(&mut tx, work.collection, work.document, given, chunks).await?;
+        let total = given + count(chunks.len());
         sqlx::query(
             "UPDATE ingestion_jobs SET stage = 'embedding', owner = NULL, lease_until = 0, attempts = 0, done = 0, \
              total = $1 WHERE document_id = $2",
         )
-        .bind(count(chunks.len()))
+        .bind(total)
         .bind(work.document)
         .execute(&mut *tx)
         .await?;
-        sqlx::query(
-            "UPDATE documents SET status = 'embedding', chunks = $1, pages = $2, updated_at = $3 WHERE id = $4",
-        )
-        .bind(count(chunks.len()))
-        .bind(pages)
-        .bind(now())
-        .bind(work.document)
-        .execute(&mut *tx)
-        .await?;
+        sqlx::query("UPDATE documents SET status = 'embedding', chunks = $1, pages = $2, updated_at = $3 WHERE id = $4")
+            .bind(total)
+            .bind(pages)
+            .bind(now())
+            .bind(work.document)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(true)
     }

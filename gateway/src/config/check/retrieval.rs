@@ -2,6 +2,7 @@
 
 use super::{Checker, MISSING};
 use crate::config::Config;
+use crate::config::ingestion::{Ocr, OcrKind};
 use crate::config::model::ModelType;
 use crate::config::retrieval::{Index, IndexKind, Retrieval};
 
@@ -33,8 +34,35 @@ pub(super) fn check(config: &Config, models_known: bool, checker: &mut Checker<'
             checker.tell(format!("retrieval.ingestion.{name}"), message, "write more than 0");
         }
     }
+    if let Some(ocr) = &retrieval.ocr {
+        one_ocr(config, ocr, models_known, checker);
+    }
     if retrieval.chat.passage_tokens == 0 {
         checker.tell("retrieval.chat.passage_tokens".to_owned(), "no passage would fit", "write for instance 4000");
+    }
+}
+
+fn one_ocr(config: &Config, ocr: &Ocr, models_known: bool, checker: &mut Checker<'_>) {
+    let path = "retrieval.ocr.model".to_owned();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '/');
+    match (ocr.kind, &ocr.model) {
+        (OcrKind::Tesseract, Some(_)) => {
+            checker.tell(path, "tesseract is no model of the catalogue", "take it out, or write kind: model");
+        }
+        (OcrKind::Tesseract, None) if ocr.language.is_empty() || !ocr.language.chars().all(plain) => {
+            let message = "this names no language of tesseract";
+            checker.tell("retrieval.ocr.language".to_owned(), message, "write for instance fra, or fra+eng");
+        }
+        (OcrKind::Tesseract, None) => {}
+        (OcrKind::Model, None) => {
+            checker.tell(path, "it is not said which model reads scans", "write the id of a model of type ocr");
+        }
+        (OcrKind::Model, Some(id)) => {
+            let known = config.models.iter().any(|model| model.id == *id && model.r#type == ModelType::Ocr);
+            if models_known && !known {
+                checker.tell(path, format!("there is no model {id:?} of type ocr"), "write the id of such a model");
+            }
+        }
     }
 }
 
