@@ -13,6 +13,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::fleet::{Call, Deployment, Model, NotAnAnswer, Tier};
 use crate::openai::embeddings;
 use crate::policy::identity::Principal;
+use crate::policy::limits::Output;
 use crate::recorder::Endpoint;
 
 /// The code of vectors of another size than asked.
@@ -101,6 +102,7 @@ impl Embedder {
             call: Call::Embeddings,
             endpoint: Endpoint::Embeddings,
             tier: order.tier,
+            output: Output::Nothing,
             body: &body,
             build: &build,
         };

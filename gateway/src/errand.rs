@@ -27,7 +27,7 @@ pub struct Errands {
     recorder: Arc<Recorder>,
 }
 
-/// One call that writes no text: vectors, pages.
+/// One call, not streamed.
 pub struct Errand<'a> {
     /// Who pays.
     pub who: &'a Principal,
@@ -38,6 +38,8 @@ pub struct Errand<'a> {
     pub endpoint: Endpoint,
     /// `Flex` for what nobody waits for.
     pub tier: Tier,
+    /// What it may have written.
+    pub output: Output,
     /// What weighs in it.
     pub body: &'a Bytes,
     /// The body in the words of an engine.
@@ -105,7 +107,7 @@ impl Errands {
     ) -> ApiResult<(Done<T>, End)> {
         let (model, who) = (errand.model, errand.who);
         let context_length = model.context_length;
-        let asked = Asked { model: &model.id, context_length, body: errand.body, weight, output: Output::Nothing };
+        let asked = Asked { model: &model.id, context_length, body: errand.body, weight, output: errand.output };
         let granted = self.limits.reserve(who, asked).await.map_err(|(error, _)| error)?;
         let estimate = Estimate { input: granted.input, bytes_per_token: granted.output_ratio };
         turn.reserved(granted.reservation, granted.input);

@@ -12,12 +12,14 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::body;
 use crate::app::{App, AppState};
+use crate::config::DataClass;
 use crate::config::model::ModelType;
 use crate::config::server::Language;
 use crate::error::{ApiError, ApiResult, short};
 use crate::fleet::{Call, Deployment, Job, Model, Tenant, Tier};
 use crate::layers::{self, REQUEST_ID, RequestId};
 use crate::openai::Head;
+use crate::openai::annex::Annex;
 use crate::openai::usage::Estimate;
 use crate::policy::identity::Principal;
 use crate::policy::limits::estimate::Weight;
@@ -79,6 +81,10 @@ pub struct Visit {
     pub caller: Caller,
     pub body: Bytes,
     pub turn: Turn,
+    /// Of the caller's project, or higher where collections are searched.
+    pub class: DataClass,
+    /// What is to be put into the answer.
+    pub annex: Option<Box<Annex>>,
     weight: Weight,
     /// Where the caller's limits stand, once they were asked.
     standing: Option<RateHeaders>,
@@ -113,7 +119,8 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
         Err(error) => return error.into_response(),
     };
     turn.parameters(head.parameters());
-    let mut visit = Visit { app, caller, body, turn, weight, standing: None };
+    let class = caller.who.data_class();
+    let mut visit = Visit { app, caller, body, turn, class, annex: None, weight, standing: None };
     let mut response = match story(&mut visit, &head).await {
         Ok(response) => response,
         Err(error) => {
@@ -185,6 +192,18 @@ impl Visit {
             return Err(ApiError::model_wrong_type(name, &wanted.join(", ")));
         }
         Ok(model)
+    }
+
+    /// Goes on with another body, which a search has filled in.
+    #[cfg(feature = "retrieval")]
+    pub fn augmented(&mut self, augmented: crate::augment::Augmented) {
+        let rendered = &augmented.rendered;
+        self.turn.prompted(&rendered.id, &rendered.version.to_string(), &rendered.hash);
+        self.turn.classed(augmented.class);
+        self.class = augmented.class;
+        self.annex = Some(Box::new(augmented.annex));
+        self.weight = Weight::of(&augmented.body);
+        self.body = augmented.body;
     }
 
     /// On whose behalf the engines work, and how urgently: OpenAI's `service_tier`.

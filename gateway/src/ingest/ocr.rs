@@ -19,6 +19,7 @@ use crate::errand::{Errand, Errands};
 use crate::error::ApiResult;
 use crate::fleet::{Call, Deployment, NotAnAnswer, Tier};
 use crate::policy::identity::Principal;
+use crate::policy::limits::Output;
 use crate::recorder::Endpoint;
 use tesseract::Tesseract;
 
@@ -105,6 +106,7 @@ async fn remote(
         call: Call::Ocr,
         endpoint: Endpoint::Ocr,
         tier: Tier::Flex,
+        output: Output::Nothing,
         body: &rest,
         build: &build,
     };

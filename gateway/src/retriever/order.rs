@@ -14,6 +14,7 @@ use crate::fleet::engine::RerankStyle;
 use crate::fleet::{Call, Deployment, NotAnAnswer, Tier};
 use crate::openai::rerank::{self, Asked};
 use crate::policy::identity::Principal;
+use crate::policy::limits::Output;
 use crate::recorder::Endpoint;
 
 /// Orders the windows that the page touches, and leaves the others as they are. Says what it cost, in tokens.
@@ -64,6 +65,7 @@ pub async fn order(
             call: Call::Rerank,
             endpoint: Endpoint::Rerank,
             tier: Tier::Interactive,
+            output: Output::Nothing,
             body: &body,
             build: &build,
         };

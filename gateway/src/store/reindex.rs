@@ -43,7 +43,7 @@ impl Database {
     /// chunks there are to index.
     pub async fn forget_indexed(&self, collection: Option<i64>) -> Result<i64, StoreError> {
         let mut tx = self.begin().await?;
-        let narrow = |sql: &mut Sql, column: &str| {
+        let narrow = |sql: &mut Sql, column: &'static str| {
             if let Some(id) = collection {
                 sql.push(" AND ").push(column).push(" = ").bind(id);
             }
