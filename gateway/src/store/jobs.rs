@@ -184,11 +184,12 @@ impl Database {
             0 => rows.into_iter().filter(|job| job.collection == first.collection && job.attempts == 0).collect(),
             _ => vec![first],
         };
-        let mut sql = Sql::new("UPDATE ingestion_jobs SET owner = ");
+        let mut sql = Sql::new("UPDATE ingestion_jobs AS j SET owner = ");
         sql.bind(owner).push(", lease_until = ").bind(at + lease);
-        sql.push(" WHERE document_id IN ").bind_list(wanted.iter().map(|job| job.document));
-        // Another worker may have been here in between.
-        sql.push(" AND (owner IS NULL OR lease_until <= ").bind(at).push(") RETURNING document_id");
+        sql.push(" WHERE j.document_id IN ").bind_list(wanted.iter().map(|job| job.document)).push(" AND");
+        // Another worker may have been here in between, or even have done all that this lane does.
+        free(&mut sql, lane, at);
+        sql.push(" RETURNING document_id");
         let taken = sql.fetch(self.pool()).await?;
         let taken = taken.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
         Ok(wanted.into_iter().filter(|job| taken.contains(&job.document)).collect())
