@@ -33,7 +33,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const LINKS: u64 = 16;
 const BREADTH: usize = 128;
 
-/// gRPC's numbers for what a server says.
+/// gRPC's numbers for what a server says; the first two come from connections that broke.
+const CANCELLED: i32 = 1;
+const UNKNOWN: i32 = 2;
 const DEADLINE_EXCEEDED: i32 = 4;
 const NOT_FOUND: i32 = 5;
 const ALREADY_EXISTS: i32 = 6;
@@ -312,7 +314,11 @@ fn code(error: &QdrantError) -> Option<i32> {
 }
 
 fn told(error: QdrantError) -> IndexError {
-    let away = matches!(code(&error), Some(DEADLINE_EXCEEDED | UNAVAILABLE));
+    let away = match &error {
+        // The client's own words for a connection that could not be made, under the code of a failing server.
+        QdrantError::ResponseError { status } if status.message().starts_with("Failed to connect") => true,
+        error => matches!(code(error), Some(CANCELLED | UNKNOWN | DEADLINE_EXCEEDED | UNAVAILABLE)),
+    };
     match error {
         QdrantError::ResourceExhaustedError { .. } => IndexError::Unavailable(error.to_string()),
         error if away => IndexError::Unavailable(error.to_string()),

@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rag::index::edge::Edge;
+use rag::index::server::Server;
 use rag::index::{IndexError, Lane, Point, Query, Scope, Space, VectorIndex};
 
 use crate::on_each_index;
@@ -146,6 +147,23 @@ async fn one_process_at_a_time_opens_a_folder() {
     }
     drop(first);
     Edge::open(folder.path()).expect("free again");
+}
+
+/// Searches then answer 503 and ingestion waits; anything else would be told as a failure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_is_told_apart() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a free port");
+    let index = Server::new(&format!("http://{closed}"), Some("clé"), "essai").expect("an address");
+    let (space, scope) = (Space::new("essai", DIMENSIONS), scope([1]));
+    let lane = Lane::Dense(vec![1.0; DIMENSIONS]);
+    for answer in [
+        index.search(&space, Query::new(&scope, 3), &lane).await.map(|_| ()),
+        index.upsert(&space, &points(1..=3)).await,
+        index.delete_collection(&space, 1).await,
+        index.spaces().await.map(|_| ()),
+    ] {
+        assert!(matches!(answer, Err(IndexError::Unavailable(_))), "{answer:?}");
+    }
 }
 
 /// Spaces that many make at once are made once.
