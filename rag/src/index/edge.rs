@@ -10,7 +10,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use qdrant_edge::{
     CountRequest, Fusion, NamedQuery, PointId, PointInsertOperations, PointOperations, Prefetch, QueryEnum,
@@ -29,11 +29,14 @@ use room::{DENSE, Room, SPARSE};
 const BREADTH: usize = 128;
 
 /// The spaces of one folder.
-pub struct Edge {
+pub struct Edge(Arc<House>);
+
+struct House {
     folder: PathBuf,
-    /// By name; a space is opened once.
+    /// A space is opened once.
     rooms: Mutex<BTreeMap<Space, Arc<Room>>>,
-    making: tokio::sync::Mutex<()>,
+    /// Held while a space is made or removed.
+    building: Mutex<()>,
     /// Held while the folder is open.
     _lock: File,
 }
@@ -64,16 +67,9 @@ impl Edge {
                 rooms.insert(space, Arc::new(Room::open(&entry.path())?));
             }
         }
-        Ok(Edge {
-            folder: folder.to_owned(),
-            rooms: Mutex::new(rooms),
-            making: tokio::sync::Mutex::new(()),
-            _lock: lock,
-        })
-    }
-
-    fn room(&self, space: &Space) -> Option<Arc<Room>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).get(space).cloned()
+        let house =
+            House { folder: folder.to_owned(), rooms: Mutex::new(rooms), building: Mutex::default(), _lock: lock };
+        Ok(Edge(Arc::new(house)))
     }
 
     /// Runs in a thread for work that blocks; `Default` when there is no such space.
@@ -82,7 +78,7 @@ impl Edge {
         space: &Space,
         work: impl FnOnce(&Room) -> Result<T, IndexError> + Send + 'static,
     ) -> Result<T, IndexError> {
-        let Some(room) = self.room(space) else { return Ok(T::default()) };
+        let Some(room) = self.0.room(space) else { return Ok(T::default()) };
         blocking(move || work(&room)).await
     }
 
@@ -92,23 +88,46 @@ impl Edge {
         space: &Space,
         work: impl FnOnce(&Room) -> Result<(), IndexError> + Send + 'static,
     ) -> Result<(), IndexError> {
-        let room = match self.room(space) {
-            Some(room) => room,
-            None => self.made(space).await?,
-        };
-        blocking(move || work(&room)).await
+        let (house, space) = (self.0.clone(), space.clone());
+        blocking(move || work(house.made(&space)?.as_ref())).await
+    }
+}
+
+/// All of it on threads for work that blocks, and to its end there, even when nobody waits for it any more.
+impl House {
+    fn rooms(&self) -> MutexGuard<'_, BTreeMap<Space, Arc<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn made(&self, space: &Space) -> Result<Arc<Room>, IndexError> {
-        let _one_at_a_time = self.making.lock().await;
+    fn room(&self, space: &Space) -> Option<Arc<Room>> {
+        self.rooms().get(space).cloned()
+    }
+
+    /// The room of a space, made when there is none.
+    fn made(&self, space: &Space) -> Result<Arc<Room>, IndexError> {
+        if let Some(room) = self.room(space) {
+            return Ok(room);
+        }
+        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         // Another may have made it meanwhile.
         if let Some(room) = self.room(space) {
             return Ok(room);
         }
-        let (folder, wanted) = (self.folder.clone(), space.clone());
-        let room = blocking(move || Room::make(&folder, &wanted)).await.map(Arc::new)?;
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).insert(space.clone(), room.clone());
+        let room = Arc::new(Room::make(&self.folder, space)?);
+        self.rooms().insert(space.clone(), room.clone());
         Ok(room)
+    }
+
+    fn remove(&self, space: &Space) -> Result<(), IndexError> {
+        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = {
+            let mut rooms = self.rooms();
+            if rooms.get(space).is_some_and(|room| Arc::strong_count(room) > 1) {
+                return Err(IndexError::Engine(format!("{space} is in use and cannot be removed")));
+            }
+            rooms.remove(space).and_then(Arc::into_inner)
+        };
+        room.map_or(Ok(()), |room| room.remove(&self.folder, space))
     }
 }
 
@@ -228,8 +247,7 @@ impl VectorIndex for Edge {
     }
 
     fn spaces(&self) -> Answer<'_, Vec<Space>> {
-        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let spaces = rooms.keys().cloned().collect();
+        let spaces = self.0.rooms().keys().cloned().collect();
         Box::pin(std::future::ready(Ok(spaces)))
     }
 
@@ -260,18 +278,8 @@ impl VectorIndex for Edge {
 
     fn drop_space<'a>(&'a self, space: &'a Space) -> Answer<'a, ()> {
         Box::pin(async move {
-            let _one_at_a_time = self.making.lock().await;
-            let room = {
-                let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-                if rooms.get(space).is_some_and(|room| Arc::strong_count(room) > 1) {
-                    return Err(IndexError::Engine(format!("{space} is in use and cannot be removed")));
-                }
-                rooms.remove(space).and_then(Arc::into_inner)
-            };
-            match room {
-                Some(room) => blocking(move || room.remove()).await,
-                None => Ok(()),
-            }
+            let (house, space) = (self.0.clone(), space.clone());
+            blocking(move || house.remove(&space)).await
         })
     }
 }

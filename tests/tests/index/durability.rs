@@ -182,6 +182,23 @@ async fn a_space_is_made_once() {
     assert_eq!(index.count(&space).await, Ok(80));
 }
 
+/// A caller that goes away while a space is made leaves it whole; a process that ends leaves what the next one removes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_begun_is_finished_or_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let left = folder.path().join(".unfinished-essai-00000000-8");
+    std::fs::create_dir_all(left.join("segments")).expect("a folder");
+    let index = Edge::open(folder.path()).expect("an index");
+    assert!(!left.exists());
+    let space = Space::new("essai", DIMENSIONS);
+    let first = points(1..=10);
+    let gone = tokio::time::timeout(std::time::Duration::ZERO, index.upsert(&space, &first)).await;
+    assert!(gone.is_err(), "it was too quick to leave");
+    index.upsert(&space, &points(11..=20)).await.expect("stored");
+    index.upsert(&space, &first).await.expect("stored");
+    assert_eq!(index.count(&space).await, Ok(20));
+}
+
 /// The engine never shortens its log; we do, and its numbers go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_of_changes_ends() {

@@ -120,11 +120,14 @@ impl Room {
     }
 
     /// Closes the space and removes its folder.
-    pub fn remove(self) -> Result<(), IndexError> {
+    pub fn remove(self, parent: &Path, space: &Space) -> Result<(), IndexError> {
         let Room { shard, folder, .. } = self;
         // Writes to the folder one last time.
         drop(shard);
-        fs::remove_dir_all(&folder).map_err(|error| IndexError::Engine(format!("{}: {error}", folder.display())))
+        // A process that ends in between finds a name that says so.
+        let unfinished = parent.join(format!("{UNFINISHED}{space}"));
+        let removed = fs::rename(&folder, &unfinished).and_then(|()| fs::remove_dir_all(&unfinished));
+        removed.map_err(|error| IndexError::Engine(format!("{}: {error}", folder.display())))
     }
 }
 
