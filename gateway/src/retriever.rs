@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::HeaderValue;
-use rag::fuse::{Fused, Rank, depth, fuse};
+use rag::fuse::{Fused, Hit, Lane, Rank, depth, fuse};
 use rag::highlight;
 use serde_json::{Value, json};
 
@@ -81,33 +81,29 @@ impl Candidate {
 /// Those of the embedding and rerank models; 503 when the index or the database is away.
 pub async fn search(app: &Arc<App>, who: &Principal, plan: &Plan, request: &SearchRequest) -> ApiResult<SearchAnswer> {
     let mut asked = lanes::Asked::default();
-    let wanted = request.offset + request.limit;
-    // Documents are fewer than chunks: looked for deeper until there are enough, or no more.
-    let mut deep = depth(wanted, WINDOW);
-    let ranking = loop {
+    // Whole windows of each lane, so that the page does not depend on how deep it was looked for.
+    let wanted = depth(request.offset + request.limit, WINDOW);
+    let mut deep = wanted;
+    let mut candidates = loop {
         let lanes = asked.run(app, who, plan, request, deep).await?;
-        let exhausted = lanes.iter().all(|lane| lane.hits.len() < deep);
-        let ranking = one_ranking(lanes, request.rff_k);
-        if !request.by_document || exhausted || deep >= DEEPEST {
-            break ranking;
+        if !request.by_document {
+            break candidates(one_ranking(lanes, request.rff_k));
         }
-        let documents = documents_of(app, &ranking).await?;
-        if documents.into_values().collect::<HashSet<i64>>().len() >= wanted {
-            break ranking;
+        let exhausted: Vec<bool> = lanes.iter().map(|lane| lane.hits.len() < deep).collect();
+        let (lanes, chunks) = by_document(app, lanes).await?;
+        // Documents are fewer than chunks: looked for deeper until there are enough, or no more.
+        let enough = lanes.iter().zip(exhausted).all(|(lane, exhausted)| exhausted || lane.hits.len() >= wanted);
+        if enough || deep >= DEEPEST {
+            break best_chunks(one_ranking(whole(lanes, wanted), request.rff_k), &chunks);
         }
-        deep *= 2;
+        deep *= 4;
     };
     let mut tokens = asked.tokens;
-    let mut candidates: Vec<Candidate> =
-        ranking.into_iter().map(|fused| Candidate { fused, relevance: None, others: Vec::new() }).collect();
     if let Some(rerank) = &request.rerank {
         tokens += order::order(app, who, plan, request, rerank, &mut candidates).await?;
     }
     if let Some(least) = request.score_threshold {
         candidates.retain(|candidate| candidate.score() >= least);
-    }
-    if request.by_document {
-        candidates = by_document(app, candidates).await?;
     }
     let page: Vec<Candidate> = candidates.into_iter().skip(request.offset).take(request.limit).collect();
     let ids: Vec<i64> = page.iter().map(|candidate| chunk_id(candidate.fused.id)).collect();
@@ -131,9 +127,9 @@ pub async fn search(app: &Arc<App>, who: &Principal, plan: &Plan, request: &Sear
 }
 
 /// One lane keeps its own scores; several are fused.
-fn one_ranking(lanes: Vec<rag::fuse::Lane<u64>>, k: u32) -> Vec<Fused<u64>> {
+fn one_ranking(lanes: Vec<Lane<u64>>, k: u32) -> Vec<Fused<u64>> {
     if let [lane] = &lanes[..] {
-        let rank = |(rank, hit): (usize, &rag::fuse::Hit<u64>)| Fused {
+        let rank = |(rank, hit): (usize, &Hit<u64>)| Fused {
             id: hit.id,
             score: f64::from(hit.score),
             ranks: vec![Rank { lane: lane.name, rank, score: hit.score }],
@@ -143,34 +139,54 @@ fn one_ranking(lanes: Vec<rag::fuse::Lane<u64>>, k: u32) -> Vec<Fused<u64>> {
     fuse(&lanes, f64::from(k), WINDOW)
 }
 
-async fn documents_of(app: &App, ranking: &[Fused<u64>]) -> ApiResult<HashMap<i64, i64>> {
-    let mut documents = HashMap::new();
-    // Statements of a bounded size, whatever was found.
-    for some in ranking.chunks(5_000) {
-        let ids: Vec<i64> = some.iter().map(|fused| chunk_id(fused.id)).collect();
-        documents.extend(app.store.documents_of(&ids).await.map_err(ApiError::database)?);
-    }
-    Ok(documents)
+fn candidates(ranking: Vec<Fused<u64>>) -> Vec<Candidate> {
+    ranking.into_iter().map(|fused| Candidate { fused, relevance: None, others: Vec::new() }).collect()
 }
 
-/// The best chunk of each document, with the others' ids.
-async fn by_document(app: &App, candidates: Vec<Candidate>) -> ApiResult<Vec<Candidate>> {
-    let fused: Vec<Fused<u64>> = candidates.iter().map(|candidate| candidate.fused.clone()).collect();
-    let documents = documents_of(app, &fused).await?;
-    let mut places: HashMap<i64, usize> = HashMap::new();
-    let mut best: Vec<Candidate> = Vec::new();
-    for candidate in candidates {
-        let id = chunk_id(candidate.fused.id);
-        let Some(document) = documents.get(&id) else { continue };
-        match places.get(document).and_then(|place| best.get_mut(*place)) {
-            Some(first) => first.others.push(id),
-            None => {
-                places.insert(*document, best.len());
-                best.push(candidate);
+/// Lanes of chunks into lanes of documents, each where its best chunk is: a document that two lanes find by two of its
+/// chunks is found by both. And the chunks of each document, those found first in whatever lane first.
+async fn by_document(app: &App, mut lanes: Vec<Lane<u64>>) -> ApiResult<(Vec<Lane<u64>>, HashMap<u64, Vec<u64>>)> {
+    let all: HashSet<u64> = lanes.iter().flat_map(|lane| lane.hits.iter().map(|hit| hit.id)).collect();
+    let ids: Vec<i64> = all.into_iter().map(chunk_id).collect();
+    let mut documents: HashMap<u64, u64> = HashMap::new();
+    // Statements of a bounded size, whatever was found.
+    for some in ids.chunks(5_000) {
+        let known = app.store.documents_of(some).await.map_err(ApiError::database)?;
+        documents.extend(known.into_iter().map(|(chunk, document)| (chunk.unsigned_abs(), document.unsigned_abs())));
+    }
+    let mut chunks: HashMap<u64, Vec<u64>> = HashMap::new();
+    let mut seen = HashSet::new();
+    for rank in 0..lanes.iter().map(|lane| lane.hits.len()).max().unwrap_or(0) {
+        for hit in lanes.iter().filter_map(|lane| lane.hits.get(rank)) {
+            if let Some(document) = documents.get(&hit.id)
+                && seen.insert(hit.id)
+            {
+                chunks.entry(*document).or_default().push(hit.id);
             }
         }
     }
-    Ok(best)
+    for lane in &mut lanes {
+        let mut seen = HashSet::new();
+        let document = |hit: &Hit<u64>| Some(Hit { id: *documents.get(&hit.id)?, score: hit.score });
+        lane.hits = lane.hits.iter().filter_map(document).filter(|hit| seen.insert(hit.id)).collect();
+    }
+    Ok((lanes, chunks))
+}
+
+/// The first hits of each lane: those after belong to windows that are not whole.
+fn whole(mut lanes: Vec<Lane<u64>>, wanted: usize) -> Vec<Lane<u64>> {
+    lanes.iter_mut().for_each(|lane| lane.hits.truncate(wanted));
+    lanes
+}
+
+/// Documents, each shown by its best chunk.
+fn best_chunks(ranking: Vec<Fused<u64>>, chunks: &HashMap<u64, Vec<u64>>) -> Vec<Candidate> {
+    let candidate = |fused: Fused<u64>| {
+        let (best, others) = chunks.get(&fused.id)?.split_first()?;
+        let others = others.iter().map(|id| chunk_id(*id)).collect();
+        Some(Candidate { fused: Fused { id: *best, ..fused }, relevance: None, others })
+    };
+    ranking.into_iter().filter_map(candidate).collect()
 }
 
 /// Ids of chunks come from a sequence of positive numbers.

@@ -59,7 +59,8 @@ fn title(passage: &Passage) -> String {
     let headings = passage.own.get(passage::HEADINGS).and_then(Value::as_array);
     parts
         .extend(headings.into_iter().flatten().filter_map(Value::as_str).filter(|heading| *heading != passage.title()));
-    let mut title = parts.join(" > ");
+    // On one line, whatever a document calls itself.
+    let mut title = parts.join(" > ").split_whitespace().collect::<Vec<&str>>().join(" ");
     if let Some(page) = passage.own.get(passage::PAGE).and_then(Value::as_u64) {
         title.push_str(&format!(" (page {page})"));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use quick_cache::sync::Cache;
 use rag::fuse::{Hit, Lane as Ranked};
-use rag::index::{IndexError, Lane, Query};
+use rag::index::{IndexError, Lane, Query, Space, VectorIndex};
 use rag::sparse::{Bm25, Counts, term_id};
 use sha2::{Digest, Sha256};
 
@@ -23,6 +23,9 @@ pub const LEXICAL: &str = "lexical";
 
 /// Terms of a question that are looked up; a longer one is a text, whose first words say what it is about.
 const MOST_TERMS: usize = 256;
+
+/// Hits looked through for the end of those of one score.
+const MOST_EQUALS: usize = 40_000;
 
 /// Vectors of recent questions. An organization finds only its own: what others asked stays theirs.
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl Asked {
                 let mut hits = Vec::new();
                 for part in parts {
                     let query = Query { filter: request.filter.as_ref(), ..Query::new(&part.scope, deep) };
-                    hits.extend(plan.index().search(space, query, &lane).await.map_err(away)?);
+                    hits.extend(first(plan.index(), space, query, &lane).await?);
                 }
                 lanes.push(Ranked { name: SEMANTIC, weight: 1.0, hits: best(hits, deep) });
             }
@@ -98,7 +101,7 @@ impl Asked {
                 for part in parts {
                     let lane = Lane::Sparse(self.weights(app, plan, part, &request.query).await?);
                     let query = Query { filter: request.filter.as_ref(), ..Query::new(&part.scope, deep) };
-                    hits.extend(plan.index().search(space, query, &lane).await.map_err(away)?);
+                    hits.extend(first(plan.index(), space, query, &lane).await?);
                 }
             }
             lanes.push(Ranked { name: LEXICAL, weight: 1.0, hits: best(hits, deep) });
@@ -175,6 +178,29 @@ impl Asked {
         let weights = Bm25::query(plan.of_language(part.language).terms(query).take(MOST_TERMS), &counts);
         self.counts = Some(counts);
         Ok(weights)
+    }
+}
+
+/// The first hits of a lane, the same whatever the depth. An engine chooses freely among hits of one score where it
+/// cuts: so the cut is moved until it parts two scores, and equal ones are put in order here.
+async fn first(
+    index: &dyn VectorIndex,
+    space: &Space,
+    query: Query<'_>,
+    lane: &Lane,
+) -> ApiResult<Vec<rag::index::Hit>> {
+    let mut limit = query.limit + 1;
+    loop {
+        let hits = index.search(space, Query { limit, ..query }, lane).await.map_err(away)?;
+        let edge = query.limit.checked_sub(1).and_then(|last| hits.get(last));
+        let parted = match (edge, hits.last()) {
+            (Some(edge), Some(last)) => last.score < edge.score,
+            _ => true,
+        };
+        if parted || hits.len() < limit || limit >= MOST_EQUALS {
+            return Ok(hits);
+        }
+        limit *= 2;
     }
 }
 

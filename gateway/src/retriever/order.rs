@@ -34,8 +34,7 @@ pub async fn order(
     let wanted = request.offset + request.limit;
     let mut tokens = 0;
     for (nth, window) in candidates.chunks_mut(WINDOW).enumerate() {
-        // Documents of an earlier page may have chunks in any window before this one.
-        let before = nth * WINDOW + window.len() <= request.offset && !request.by_document;
+        let before = nth * WINDOW + window.len() <= request.offset;
         if before || nth * WINDOW >= wanted {
             continue;
         }

@@ -52,7 +52,13 @@ impl Report {
             if units.count() < FEWEST {
                 return Ok(json!({"estimate": mean(&values), "units": units.count()}));
             }
-            Ok(serde_json::to_value(of_units(&Units::mean(&values, &units)?, &self.plan)?)?)
+            Ok(match of_units(&Units::mean(&values, &units)?, &self.plan) {
+                Ok(resampled) => serde_json::to_value(resampled)?,
+                // All alike, for instance: a mean, and why it has no interval.
+                Err(refusal) => {
+                    json!({"estimate": mean(&values), "units": units.count(), "no_interval": refusal.to_string()})
+                }
+            })
         };
         let mut report = Map::new();
         let k = self.k;
