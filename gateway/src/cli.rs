@@ -6,9 +6,9 @@ pub mod document;
 #[cfg(feature = "eval")]
 pub mod eval;
 #[cfg(feature = "retrieval")]
-pub mod ingest;
-#[cfg(feature = "retrieval")]
 pub mod index;
+#[cfg(feature = "retrieval")]
+pub mod ingest;
 pub mod init;
 pub mod key;
 pub mod limit;

@@ -144,13 +144,15 @@ impl Database {
         .bind(work.document)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE documents SET status = 'embedding', chunks = $1, pages = $2, updated_at = $3 WHERE id = $4")
-            .bind(total)
-            .bind(pages)
-            .bind(now())
-            .bind(work.document)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE documents SET status = 'embedding', chunks = $1, pages = $2, updated_at = $3 WHERE id = $4",
+        )
+        .bind(total)
+        .bind(pages)
+        .bind(now())
+        .bind(work.document)
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(true)
     }
