@@ -14,6 +14,7 @@ pub mod documents;
 pub mod error;
 pub mod first_admin;
 pub mod grants;
+#[cfg(feature = "retrieval")]
 pub mod jobs;
 pub mod keys;
 pub mod members;
