@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
 use multer::{Field, Multipart};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
@@ -149,6 +150,7 @@ pub async fn read(headers: &HeaderMap, body: Body, config: &Config, limit: Size)
     })?;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > limit.0.saturating_add(BESIDE)) {
+        drain(body, limit.0, config.server.body_timeout.0).await;
         return Err(too_large(limit));
     }
     let whole = multer::SizeLimit::new().whole_stream(limit.0.saturating_add(BESIDE));
@@ -175,6 +177,21 @@ pub async fn read(headers: &HeaderMap, body: Body, config: &Config, limit: Size)
         }
     }
     Ok(upload)
+}
+
+/// Takes in some of what nobody wants: a client that is still sending does not read its answer.
+async fn drain(mut body: Body, most: u64, patience: Duration) {
+    let mut taken = 0;
+    let taking = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, |piece| piece.len() as u64);
+            if taken > most {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than that finds the connection closed.
+    drop(tokio::time::timeout(patience, taking).await);
 }
 
 async fn text(field: &mut Field<'_>, name: &str, pace: &mut Pace, limit: Size) -> ApiResult<String> {
@@ -218,10 +235,14 @@ async fn receive(field: &mut Field<'_>, pace: &mut Pace, data: &Path, limit: Siz
     while let Some(piece) = piece(field, pace, limit).await? {
         incoming.bytes += piece.len() as u64;
         if incoming.bytes > limit.0 {
-            return Err(too_large(limit));
+            // The little that may still come is taken in, so that the client reads its answer.
+            continue;
         }
         hash.update(&piece);
         file.write_all(&piece).await.map_err(ApiError::internal)?;
+    }
+    if incoming.bytes > limit.0 {
+        return Err(too_large(limit));
     }
     // On the disk before the database says that it is there.
     file.sync_all().await.map_err(ApiError::internal)?;
