@@ -11,7 +11,7 @@ BENCH ?=
 GUICHET_SOURCES = $(shell find gateway rag prompts Cargo.toml Cargo.lock -type f 2>/dev/null)
 BENCH_SOURCES = $(shell find tests/bench Cargo.toml Cargo.lock -type f 2>/dev/null)
 
-.PHONY: help demo demo-check test lint audit docs fuzz bench bench-gateway
+.PHONY: help demo demo-check test lint audit docs fuzz bench bench-gateway bench-scale bench-retrieval
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,20 @@ fuzz: ## look for what breaks the pure functions, SECONDS each (nightly; install
 
 bench: $(RELEASE)/guichet $(RELEASE)/guichet-bench ## beside nginx, in front of the same mock engine (needs nginx)
 	$(RELEASE)/guichet-bench run $(BENCH)
+
+# Sizes, in chunks; a million takes an hour on two cores.
+CHUNKS ?= 10000 100000
+
+bench-scale: ## the embedded vector index at size: CHUNKS="10000 100000"
+	cargo bench --locked --package rag --features edge --bench scale -- $(CHUNKS)
+
+# A folder with corpus.jsonl, queries.jsonl and qrels.tsv, and further options: docs/evaluating-retrieval.md.
+FILES ?= .
+EVAL ?= --method lexical
+
+bench-retrieval: $(RELEASE)/guichet ## how well search answers your questions: FILES=folder EVAL="--method lexical"
+	$(RELEASE)/guichet eval retrieval --corpus $(FILES)/corpus.jsonl --queries $(FILES)/queries.jsonl \
+	  --qrels $(FILES)/qrels.tsv $(EVAL)
 
 bench-gateway: $(RELEASE)/guichet ## the gateway alone for a bench from outside; its key is in target/bench.key
 	@exec tests/bench/gateway.sh $(RELEASE)/guichet $(PORT)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make test`: sets up what tests need (PostgreSQL, Redis, real clients, reference statistics, a real engine), runs all of
-# them, and ends with a line for each backend saying what ran. What cannot be set up fails; nothing is skipped in silence.
+# `make test`: sets up what tests need (PostgreSQL, Redis, OCR, real clients, reference statistics, a real engine), runs all
+# of them, and ends with a line for each backend saying what ran. What cannot be set up fails; nothing is skipped in silence.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,6 +24,10 @@ echo "ready"
 say "Redis"
 GUICHET_TEST_REDIS_URL=$(tests/redis.sh start "$work/redis")
 export GUICHET_TEST_REDIS_URL
+echo "ready"
+
+say "OCR"
+tests/ocr.sh install
 echo "ready"
 
 # Downloads go on while the code compiles.
@@ -78,6 +82,7 @@ say "What ran"
 echo "SQLite:      $(ran 'sqlite::') behaviour tests"
 echo "PostgreSQL:  $(ran 'postgres::') behaviour tests ($(tests/postgres.sh version))"
 echo "Redis:       $(ran '(redis|agreement|replicas)::') behaviour tests ($(tests/redis.sh version | cut -d ' ' -f 1-3))"
+echo "OCR:         $(ran 'ocr::') behaviour tests ($(tests/ocr.sh version))"
 echo "Clients:     $(ran 'clients') ($(tests/clients/run.sh list | tr '\n' ' '))"
 echo "Statistics:  $(ran '(annotators|comparisons|coverage|means|speed|texts)::[a-z_]+') tests beside $(grep -c == tests/eval/requirements.txt) Python packages (tests/eval/requirements.txt)"
 echo "Real engine: $(ran 'real_engine') tests (llama.cpp with Qwen2.5-Coder-0.5B, multilingual-e5-small)"

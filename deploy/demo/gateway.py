@@ -88,6 +88,20 @@ class Gateway:
             raise Failure(f"guichet {' '.join(arguments)} : {result.stderr.strip() or result.stdout.strip()}")
         return json.loads(result.stdout)
 
+    def ingest(self, path, collection, key):
+        """`guichet ingest`: documents into a collection, until all of them can be found."""
+        result = subprocess.run(
+            [self.binary, "ingest", path, "--collection", collection, "--url", f"http://127.0.0.1:{self.port}"],
+            cwd=self.folder,
+            env=dict(self._environ(), GUICHET_KEY=key),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        if result.returncode != 0:
+            raise Failure(f"guichet ingest : {result.stderr.strip()[-800:] or result.stdout.strip()}")
+
     def administrator(self):
         """A client with the key that the first start wrote."""
         return Client(self.port, (self.data / "admin.key").read_text().strip())

@@ -5,6 +5,7 @@ Every step also checks what it shows; `demo-check` is this walk without anyone w
 
 import shlex
 import time
+from pathlib import Path
 
 from client import Client
 from failure import Failure
@@ -25,6 +26,9 @@ REPHRASE = (
 )
 TRANSLATE = "Translate the text into English. Keep the Markdown formatting. Answer with the translation only."
 QUESTION = "Comment contester un refus d'aide au logement ?"
+
+CORPUS = Path(__file__).with_name("corpus") / "fiches.jsonl"
+ASKED = "Quelle est la durée de la période d'essai d'un contrat de travail temporaire ?"
 
 
 def expect(true, otherwise):
@@ -62,7 +66,7 @@ class Walk:
         self.engines = engines
 
     def all(self):
-        for step in (self.organizations, self.rephrase, self.translate, self.embed, self.usage, self.records):
+        for step in (self.organizations, self.rephrase, self.translate, self.embed, self.usage, self.records, self.load, self.cite):
             try:
                 step()
             except Failure as failure:
@@ -165,6 +169,50 @@ class Walk:
                 f"  {'flux' if record['streamed'] else 'entier'}"
             )
 
+    def load(self):
+        self.screen.title("Un fonds documentaire : 300 passages de fiches du ministère du Travail")
+        self.travail = Organization(self.gateway, "Ministère du Travail", "fiches", "internal")
+        began = time.monotonic()
+        self.gateway.ingest(CORPUS, "fiches", self.travail.key)
+        collections = self.travail.client.call("GET", "/v1/collections?limit=10")[0]["data"]
+        expect(len(collections) == 1, f"{len(collections)} collections au lieu d'une")
+        self.collection = collections[0]["id"]
+        self.screen.line(f"  guichet ingest {CORPUS.name} --collection fiches : {time.monotonic() - began:.0f} s")
+        self.screen.note("  source et licence : deploy/demo/corpus/README.md")
+
+    def cite(self):
+        self.screen.title("Une question, une réponse qui cite ses sources")
+        self.screen.quote(f"« {ASKED} »")
+        search = {"method": "hybrid", "collections": [self.collection], "k": 4}
+        body = {
+            "messages": [{"role": "user", "content": ASKED}],
+            "model": MODEL,
+            "temperature": 0,
+            "search": True,
+            "search_args": search,
+        }
+        began = time.monotonic()
+        answer, _ = self.travail.client.call("POST", "/v1/chat/completions", body)
+        text = (answer["choices"][0]["message"]["content"] or "").strip()
+        expect(text, "la réponse est vide")
+        citations = answer["citations"]
+        expect(citations, "aucun passage n'est allé dans la question")
+        expect(
+            any("essai" in found["chunk"]["content"].lower() for found in answer["search_results"]),
+            "le bon passage n'a pas été trouvé",
+        )
+        self.screen.line("  →")
+        self.screen.quote(text)
+        for citation in citations:
+            mark = f"[{citation['number']}]" if citation["cited"] else "   "
+            self.screen.line(f"  {mark} {citation['title']}")
+            if citation["quote"]:
+                self.screen.note(f"        « {citation['quote'][:160]} »")
+        self.screen.note(f"  {time.monotonic() - began:.1f} s · passages trouvés par les mots et par le sens")
+        other = {"query": ASKED, "collection_ids": [self.collection]}
+        expect(refused(self.culture.client, other), "une autre administration trouve ces fiches")
+        self.screen.line("  La même recherche par le Ministère de la Culture : 404, comme si le fonds n'existait pas.")
+
     def _settled(self, read, meant, measure=lambda value: value):
         """What `read` gives once it measures `meant`, or after 10 s: records are written in batches."""
         until = time.monotonic() + 10
@@ -216,3 +264,12 @@ def total(client):
     """(requests, tokens in, tokens out) of the caller's project, as the gateway counts them."""
     buckets = client.call("GET", "/v1/me/usage")[0]["data"]
     return tuple(sum(bucket[name] for bucket in buckets) for name in ("requests", "prompt_tokens", "completion_tokens"))
+
+
+def refused(client, search):
+    """Whether the collections of a search do not exist for this client."""
+    try:
+        client.call("POST", "/v1/search", search)
+    except Failure as failure:
+        return "→ 404" in str(failure)
+    return False

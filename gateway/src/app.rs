@@ -30,6 +30,9 @@ pub struct App {
     pub prompts: ArcSwap<Library>,
     pub recorder: Arc<Recorder>,
     pub telemetry: Arc<Telemetry>,
+    /// Corpora and their search; `None` when the configuration asks for none.
+    #[cfg(feature = "retrieval")]
+    pub retrieval: Option<Arc<crate::retrieval::Retrieval>>,
     /// Tasks that live as long as the gateway.
     pub tasks: TaskTracker,
     pub stop: CancellationToken,

@@ -1,9 +1,14 @@
 //! The command line. Standard output holds what was asked for, standard error holds log lines and problems.
 
 pub mod check_config;
+#[cfg(feature = "retrieval")]
 pub mod document;
 #[cfg(feature = "eval")]
 pub mod eval;
+#[cfg(feature = "retrieval")]
+pub mod index;
+#[cfg(feature = "retrieval")]
+pub mod ingest;
 pub mod init;
 pub mod key;
 pub mod limit;
@@ -45,8 +50,16 @@ enum Command {
     /// Print the OpenAPI description
     Openapi,
     /// Read and split documents, without storing anything
+    #[cfg(feature = "retrieval")]
     #[command(subcommand)]
     Document(document::Command),
+    /// Send folders, archives and JSONL to a collection of a running gateway
+    #[cfg(feature = "retrieval")]
+    Ingest(ingest::Ingest),
+    /// The vector index: moved to another engine, made anew
+    #[cfg(feature = "retrieval")]
+    #[command(subcommand)]
+    Index(index::Command),
     /// Make and list organizations
     #[command(subcommand)]
     Organization(organization::Command),
@@ -169,14 +182,19 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
                 writeln!(out, "{text}")?;
                 Ok(())
             }
+            #[cfg(feature = "retrieval")]
             Command::Document(command) => command.run(out).await,
+            #[cfg(feature = "retrieval")]
+            Command::Ingest(ingest) => ingest.run(out).await,
+            #[cfg(feature = "retrieval")]
+            Command::Index(command) => command.run(out).await,
             Command::Organization(command) => command.run(out).await,
             Command::Project(command) => command.run(out).await,
             Command::Member(command) => command.run(out).await,
             Command::Key(command) => command.run(out).await,
             Command::Limit(command) => command.run(out).await,
             #[cfg(feature = "eval")]
-            Command::Eval(command) => command.run(out),
+            Command::Eval(command) => command.run(out).await,
         }
     })
 }

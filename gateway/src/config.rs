@@ -5,11 +5,13 @@
 
 pub mod check;
 pub mod hosting;
+pub mod ingestion;
 pub mod limits;
 pub mod load;
 pub mod model;
 pub mod problem;
 pub mod reference;
+pub mod retrieval;
 pub mod secret;
 pub mod server;
 pub mod units;
@@ -84,6 +86,9 @@ pub struct Config {
     #[serde(default)]
     #[schema(value_type = std::collections::BTreeMap<String, limits::Plan>)]
     pub plans: limits::Plans,
+    /// Collections of documents, their search, and chat that cites them. Absent: none of it exists.
+    #[serde(default)]
+    pub retrieval: Option<retrieval::Retrieval>,
 }
 
 fn default_data() -> PathBuf {

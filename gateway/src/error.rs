@@ -270,6 +270,11 @@ impl ApiError {
         self.0.status
     }
 
+    /// When asking again makes sense, where that is known.
+    pub fn after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
     /// The `code` of the body: a small, stable set, fit for a metric's label.
     pub fn reason(&self) -> &'static str {
         self.0.code

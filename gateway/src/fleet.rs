@@ -3,6 +3,7 @@
 //! [`Fleet::send`] takes a job through its life: a slot (waiting in line when all engines are full), one exchange,
 //! another engine when that one fails, then the fallback model. All of it happens before the client has seen a byte.
 
+pub mod body;
 pub mod deployment;
 pub mod engine;
 pub mod health;

@@ -49,7 +49,7 @@ const OPEN: [&str; 9] = [
 pub struct RequestId(pub Arc<str>, pub HeaderValue);
 
 impl RequestId {
-    fn new() -> RequestId {
+    pub fn new() -> RequestId {
         // Unique rather than secret: the system's own randomness would cost a call to it for each request.
         let noise: [u8; 10] = std::array::from_fn(|_| fastrand::u8(..));
         let millis = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);

@@ -32,25 +32,37 @@
 //! | [`openai`] | the wire, as pure functions over bytes |
 //! | [`fleet`] | models, engines, their health, the only sender |
 //! | [`relay`], [`recorder`] | the answer on its way, and its record |
-//! | [`ingest`] | files of strangers read in a process of their own, around the crate `rag` |
+//! | [`ingest`] | the queue of documents and its workers, around the crate `rag` |
+//! | [`retrieval`] | the index of chunks, and what keeps it in order |
 //! | [`store`] | SQLite or PostgreSQL, every query written once |
 //! | [`api`], [`cli`] | what people and programs call |
 
 pub mod api;
 pub mod app;
+#[cfg(feature = "retrieval")]
+pub mod augment;
 pub mod cli;
 pub mod config;
+pub mod embed;
+pub mod errand;
 pub mod error;
 pub mod fleet;
 pub mod gather;
+#[cfg(feature = "retrieval")]
 pub mod ingest;
 pub mod layers;
 pub mod openai;
+#[cfg(feature = "retrieval")]
+pub mod passage;
 pub mod policy;
 pub mod prompts;
 pub mod recorder;
 pub mod relay;
 pub mod reload;
+#[cfg(feature = "retrieval")]
+pub mod retrieval;
+#[cfg(feature = "retrieval")]
+pub mod retriever;
 pub mod router;
 pub mod server;
 pub mod start;

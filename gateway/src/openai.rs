@@ -22,9 +22,11 @@
 //! | `tool_calls` | tool-call deltas gathered into whole calls |
 //! | `choice` | what a stream remembers of one choice |
 //! | `stream` | [`Transcript`]: a stream observed, forwarded, edited where a rule says so |
+//! | `annex` | fields of ours put into an answer once its text is known |
 //! | `answer` | the same rules over an answer that is not streamed |
 //! | `embeddings`, `rerank` | the two other endpoints |
 
+pub mod annex;
 pub mod answer;
 mod choice;
 mod chunk;

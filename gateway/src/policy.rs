@@ -1,5 +1,7 @@
 //! Who may do what and how much.
 
+#[cfg(feature = "retrieval")]
+pub mod corpora;
 pub mod gate;
 pub mod identity;
 pub mod key;

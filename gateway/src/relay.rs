@@ -19,6 +19,7 @@ use crate::config::server::Language;
 use crate::error::ApiError;
 use crate::fleet::upstream::Answer;
 use crate::fleet::{Opening, Slot};
+use crate::openai::annex::Annex;
 use crate::openai::rules::{Observed, Rules};
 use crate::openai::stream::{self, Transcript};
 use crate::openai::usage::Estimate;
@@ -63,6 +64,8 @@ pub struct Relay {
     /// `None` once the engine has ended.
     engine: Option<Engine>,
     turn: Option<Turn>,
+    /// What is to be put into the answer, for a chat that cites.
+    annex: Option<Box<Annex>>,
     timer: Pin<Box<Sleep>>,
     last_heard: Instant,
     last_sent: Instant,
@@ -96,6 +99,7 @@ impl Relay {
             ready: VecDeque::new(),
             engine: Some(Engine { stream: opening.rest, slot }),
             turn: Some(turn),
+            annex: None,
             timer: Box::pin(tokio::time::sleep(keepalive.min(silence))),
             last_heard: now,
             last_sent: now,
@@ -105,6 +109,12 @@ impl Relay {
         };
         relay.heard(opening.first);
         relay
+    }
+
+    /// Puts something of ours into the answer.
+    pub fn with(mut self, annex: Option<Box<Annex>>) -> Relay {
+        self.annex = annex;
+        self
     }
 
     /// Takes one piece of what the engine says.
@@ -193,6 +203,10 @@ impl http_body::Body for Relay {
         let relay = &mut *self;
         loop {
             if let Some(piece) = relay.ready.pop_front() {
+                let piece = match &mut relay.annex {
+                    None => piece,
+                    Some(annex) => annex.stream(piece),
+                };
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
             let Some(engine) = &mut relay.engine else { return Poll::Ready(None) };

@@ -100,6 +100,14 @@ fn take(app: &App, mut config: Config) -> Result<(), Vec<String>> {
         config.limits.time_zone.clone_from(&before.limits.time_zone);
         config.limits.when_store_down = before.limits.when_store_down;
     }
+    let index = |config: &Config| config.retrieval.as_ref().map(|retrieval| retrieval.index.clone());
+    if index(&before) != index(&config) {
+        tracing::warn!("`retrieval.index`, and whether there is retrieval at all, take effect at the next start");
+        match (&before.retrieval, &mut config.retrieval) {
+            (Some(before), Some(after)) => after.index.clone_from(&before.index),
+            (before, after) => after.clone_from(before),
+        }
+    }
     let listening = |config: &Config| {
         let server = &config.server;
         let sizes = (server.worker_threads, server.max_connections, server.header_timeout, server.drain);

@@ -86,18 +86,29 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
     let prompts = crate::app::prompts(&config)
         .map_err(|problems| StartError(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     let fleet = Fleet::new(&config, telemetry.clone()).map_err(|problems| StartError(problems.join("\n")))?;
+    let fleet = Arc::new(fleet);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let limits = Limits::open(&config, &store, telemetry.clone(), &tasks, &stop)
         .await
         .map_err(|error| told("the limits cannot be read", &error))?;
+    let limits = Arc::new(limits);
+    #[cfg(feature = "retrieval")]
+    let retrieval = {
+        let errands = crate::errand::Errands::new(fleet.clone(), limits.clone(), recorder.clone());
+        crate::retrieval::Retrieval::open(&config, &store, errands, &stop)
+            .await
+            .map_err(|error| told("the index of documents cannot be opened", &error))?
+    };
     let app = Arc::new(App {
         identity: Directory::new(store.clone(), &config),
         gates: Gates::new(&config.gates),
-        limits: Arc::new(limits),
-        fleet: Arc::new(fleet),
+        limits,
+        fleet,
         prompts: ArcSwap::from_pointee(prompts),
         recorder: recorder.clone(),
         telemetry: telemetry.clone(),
+        #[cfg(feature = "retrieval")]
+        retrieval,
         tasks,
         stop,
         config: ArcSwap::from_pointee(config.clone()),
@@ -135,6 +146,12 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
         let board = url.read().and_then(|url| Board::new(url.reveal()));
         let board = board.map_err(|error| told("replicas cannot hear each other", &error))?;
         app.tasks.spawn(app.fleet.clone().exchange(board, app.stop.clone()));
+    }
+    #[cfg(feature = "retrieval")]
+    if let Some(retrieval) = &app.retrieval {
+        app.tasks.spawn(retrieval.clone().keep(app.stop.clone()));
+        retrieval.start(&app.tasks);
+        app.tasks.spawn(retrieval.removals.clone().run(app.stop.clone()));
     }
     app.tasks.spawn(warning::run(app.clone()));
     app.tasks.spawn(refresh(app.clone()));

@@ -5,25 +5,41 @@
 //! both databases, and leaves with the change an audit row and a raised directory version.
 
 pub mod audit;
+#[cfg(feature = "retrieval")]
+pub mod chunks;
+#[cfg(feature = "retrieval")]
+pub mod collections;
+#[cfg(feature = "retrieval")]
+pub mod documents;
 pub mod error;
 pub mod first_admin;
 pub mod grants;
+#[cfg(feature = "retrieval")]
+pub mod jobs;
 pub mod keys;
 pub mod members;
 pub mod organizations;
 pub mod overrides;
 pub mod page;
+#[cfg(feature = "retrieval")]
+pub mod passages;
 pub mod past;
 pub mod people;
 pub mod principals;
 pub mod projects;
 pub mod pseudonyms;
+#[cfg(feature = "retrieval")]
+pub mod reindex;
+#[cfg(feature = "retrieval")]
+pub mod removals;
 pub mod sql;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod time;
 pub mod totals;
 pub mod usage;
+#[cfg(feature = "retrieval")]
+pub mod work;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -164,9 +180,14 @@ impl Database {
         sqlx::query("UPDATE directory_version SET version = version + 1 WHERE id = 1").execute(&mut *tx).await?;
         Ok(Change { tx, actor, at: now() })
     }
+
+    /// Starts a change of what no cache holds: the version of the directory stays as it is.
+    pub async fn edit(&self, actor: Actor) -> Result<Change, StoreError> {
+        Ok(Change { tx: self.begin().await?, actor, at: now() })
+    }
 }
 
-/// A change of identity under way. Dropped without [`Change::commit`], it never happened.
+/// A change under way. Dropped without [`Change::commit`], it never happened.
 pub struct Change {
     tx: Transaction<'static, Any>,
     actor: Actor,

@@ -6,20 +6,21 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::visit::{self, Caller, Visit, json_response, mark};
 use crate::app::AppState;
-use crate::config::model::{DeveloperRole, ModelType, ReasoningSource};
+#[cfg(feature = "retrieval")]
+use crate::augment;
+use crate::config::model::{ModelType, ReasoningSource};
 use crate::error::{ApiError, ApiResult};
-use crate::fleet::{Call, Deployment, Model, NotAnAnswer, Reply};
-use crate::openai::fold::{Folding, fold_messages};
+use crate::fleet::body::chat_body;
+use crate::fleet::{Call, Deployment, Job, Model, NotAnAnswer, Reply};
 use crate::openai::rules::{Bounds, Cleaning, Reasoning, Rename, Rules};
 use crate::openai::usage::{Impacts, ImpactsOf};
-use crate::openai::{Edits, Expected, Head, WireError, answer};
+use crate::openai::{Expected, Head, WireError, answer};
 use crate::policy::limits::Output;
 use crate::prompts::{self, Rendered};
 use crate::recorder::Endpoint;
@@ -73,6 +74,20 @@ async fn chat(State(app): State<AppState>, caller: Caller, body: Body) -> Respon
 async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
     let model = visit.model(head, &[ModelType::Chat, ModelType::Vision])?;
     visit.check_urls(head)?;
+    #[cfg(feature = "retrieval")]
+    if let Some(asked) = augment::asked(head)? {
+        let augmenting = augment::augment(&visit.app, &visit.caller.who, head, &model, asked);
+        // Boxed: what a search keeps while it waits is no part of what every chat keeps.
+        let augmented = Box::pin(augmenting).await?;
+        visit.augmented(augmented);
+        let body = visit.body.clone();
+        return answer_to(visit, &Head::parse(&body)?, &model).await;
+    }
+    answer_to(visit, head, &model).await
+}
+
+/// Has the model answer the messages as they are.
+async fn answer_to(visit: &mut Visit, head: &Head<'_>, model: &Arc<Model>) -> ApiResult<Response> {
     let rendered = named_prompt(visit, head)?;
     let messages = match &rendered {
         Some(rendered) => Some(with_prompt(head, rendered)?),
@@ -84,7 +99,7 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
     let cleaning = cleaning(visit, rendered.as_ref());
     let body = visit.body.clone();
     let build = |deployment: &Deployment| chat_body(&body, head, messages.as_deref(), deployment);
-    generate(visit, head, &model, Call::Chat, cleaning, &build).await
+    generate(visit, head, model, Call::Chat, cleaning, &build).await
 }
 
 /// Sends a generation to an engine and relays its answer: chat and text completion alike.
@@ -122,8 +137,10 @@ pub async fn generate(
         bounds: Bounds { total: answer_limit.0, ..Bounds::default() },
     };
     let headers = visit.engine_headers();
-    let Visit { app, caller, turn, .. } = visit;
+    let annex = visit.annex.take();
+    let Visit { app, caller, turn, class, .. } = visit;
     let job = caller.job(model, (tenant, estimate.input), call, head.stream(), &headers, build);
+    let job = Job { class: *class, ..job };
     let reply = app
         .fleet
         .send(&job, &mut turn.trail, |served, deployment, bytes| {
@@ -133,6 +150,10 @@ pub async fn generate(
     match reply? {
         Reply::Whole(mut slot, (bytes, observed)) => {
             slot.settle(&observed.usage_or(&estimate).0);
+            let bytes = match annex {
+                None => bytes,
+                Some(annex) => annex.whole(bytes),
+            };
             let response = json_response(bytes, &slot.model, &slot.deployment);
             relay::whole(turn.hand_over(), observed, &estimate);
             Ok(response)
@@ -141,66 +162,10 @@ pub async fn generate(
             let rules = rules(&slot.deployment, &slot.model);
             let keepalive = app.config.load().server.keepalive.0;
             let (model, deployment) = (slot.model.clone(), slot.deployment.clone());
-            let mut response =
-                relay::stream_response(Relay::new(turn.hand_over(), slot, opening, rules, keepalive, caller.language));
+            let relay = Relay::new(turn.hand_over(), slot, opening, rules, keepalive, caller.language);
+            let mut response = relay::stream_response(relay.with(annex));
             mark(&mut response, &model, &deployment);
             Ok(response)
-        }
-    }
-}
-
-/// The body of the request in the words of one engine. Nothing to change: the very bytes that came.
-pub fn chat_body(body: &Bytes, head: &Head<'_>, messages: Option<&str>, deployment: &Deployment) -> ApiResult<Bytes> {
-    let mut edits = Edits::new(head);
-    shared_edits(&mut edits, head, deployment);
-    let folding = Folding {
-        alternate: deployment.layout.alternate,
-        developer_to_system: deployment.layout.developer == DeveloperRole::System,
-    };
-    let raw;
-    let present = match messages {
-        Some(text) => {
-            edits.remove("prompt");
-            raw = RawValue::from_string(text.to_owned()).map_err(ApiError::internal)?;
-            &*raw
-        }
-        None => head.messages()?,
-    };
-    match fold_messages(present, folding)? {
-        Some(folded) => edits.set("messages", folded.into_bytes()),
-        None if messages.is_some() => edits.set("messages", present.get().to_owned().into_bytes()),
-        None => {}
-    }
-    Ok(edits.finish(body.clone()))
-}
-
-/// What every generation may need changed for an engine.
-pub fn shared_edits<'e>(edits: &mut Edits<'_, '_, 'e>, head: &Head<'_>, deployment: &'e Deployment) {
-    if head.model() != Some(deployment.engine_model.as_str()) {
-        edits.set("model", deployment.engine_model_json.as_bytes());
-    }
-    if head.stream() && deployment.quirks.stream_options && !head.include_usage() {
-        let options = match head.raw("stream_options").and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()) {
-            Some(Value::Object(mut options)) => {
-                options.insert("include_usage".to_owned(), Value::Bool(true));
-                Value::Object(options).to_string().into_bytes().into()
-            }
-            _ => std::borrow::Cow::Borrowed(br#"{"include_usage":true}"#.as_slice()),
-        };
-        edits.set("stream_options", options);
-    }
-    if !deployment.quirks.service_tier {
-        edits.remove("service_tier");
-    }
-    if !deployment.quirks.stream_options {
-        edits.remove("stream_options");
-    }
-    if !deployment.quirks.max_completion_tokens && head.raw("max_completion_tokens").is_some() {
-        if head.raw("max_tokens").is_none() {
-            edits.remove("max_tokens");
-            edits.rename("max_completion_tokens", "max_tokens");
-        } else {
-            edits.remove("max_completion_tokens");
         }
     }
 }

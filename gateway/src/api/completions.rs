@@ -6,11 +6,12 @@ use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::chat::{generate, shared_edits};
+use super::chat::generate;
 use super::visit::{self, Caller, Visit};
 use crate::app::AppState;
 use crate::config::model::ModelType;
 use crate::error::ApiResult;
+use crate::fleet::body::shared_edits;
 use crate::fleet::{Call, Deployment};
 use crate::openai::rules::Cleaning;
 use crate::openai::{Edits, Head, WireError};

@@ -12,12 +12,14 @@ use http::{HeaderMap, HeaderValue, header};
 
 use super::body;
 use crate::app::{App, AppState};
+use crate::config::DataClass;
 use crate::config::model::ModelType;
 use crate::config::server::Language;
 use crate::error::{ApiError, ApiResult, short};
 use crate::fleet::{Call, Deployment, Job, Model, Tenant, Tier};
 use crate::layers::{self, REQUEST_ID, RequestId};
 use crate::openai::Head;
+use crate::openai::annex::Annex;
 use crate::openai::usage::Estimate;
 use crate::policy::identity::Principal;
 use crate::policy::limits::estimate::Weight;
@@ -79,6 +81,10 @@ pub struct Visit {
     pub caller: Caller,
     pub body: Bytes,
     pub turn: Turn,
+    /// Of the caller's project, or higher where collections are searched.
+    pub class: DataClass,
+    /// What is to be put into the answer.
+    pub annex: Option<Box<Annex>>,
     weight: Weight,
     /// Where the caller's limits stand, once they were asked.
     standing: Option<RateHeaders>,
@@ -113,7 +119,8 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
         Err(error) => return error.into_response(),
     };
     turn.parameters(head.parameters());
-    let mut visit = Visit { app, caller, body, turn, weight, standing: None };
+    let class = caller.who.data_class();
+    let mut visit = Visit { app, caller, body, turn, class, annex: None, weight, standing: None };
     let mut response = match story(&mut visit, &head).await {
         Ok(response) => response,
         Err(error) => {
@@ -159,21 +166,44 @@ fn admission(app: &App, caller: &Caller, endpoint: Endpoint, head: Option<&Head<
 impl Visit {
     /// The model asked for, if this caller may call it and it is of a type this endpoint takes.
     pub fn model(&self, head: &Head<'_>, kinds: &[ModelType]) -> ApiResult<std::sync::Arc<Model>> {
-        let who = &self.caller.who;
-        if who.project_id().is_none() {
-            return Err(ApiError::permission_denied(
-                "Cette clé est celle d’une personne : les modèles s’appellent avec la clé d’un projet.",
-                "This key is a person’s: models are called with the key of a project.",
-            ));
-        }
+        self.project_only()?;
         let name =
             head.model().filter(|name| !name.is_empty()).ok_or(crate::openai::WireError::Missing { field: "model" })?;
-        let model = self.app.fleet.resolve(name, who.organization_name())?;
+        self.model_named(name, kinds)
+    }
+
+    /// Refuses the key of a person: models are called for a project.
+    pub fn project_only(&self) -> ApiResult<()> {
+        if self.caller.who.project_id().is_some() {
+            return Ok(());
+        }
+        Err(ApiError::permission_denied(
+            "Cette clé est celle d’une personne : les modèles s’appellent avec la clé d’un projet.",
+            "This key is a person’s: models are called with the key of a project.",
+        ))
+    }
+
+    /// The model of a name, as [`Visit::model`] does.
+    pub fn model_named(&self, name: &str, kinds: &[ModelType]) -> ApiResult<std::sync::Arc<Model>> {
+        self.project_only()?;
+        let model = self.app.fleet.resolve(name, self.caller.who.organization_name())?;
         if !kinds.contains(&model.kind) {
             let wanted: Vec<&str> = kinds.iter().map(|kind| kind.public()).collect();
             return Err(ApiError::model_wrong_type(name, &wanted.join(", ")));
         }
         Ok(model)
+    }
+
+    /// Goes on with another body, which a search has filled in.
+    #[cfg(feature = "retrieval")]
+    pub fn augmented(&mut self, augmented: crate::augment::Augmented) {
+        let rendered = &augmented.rendered;
+        self.turn.prompted(&rendered.id, &rendered.version.to_string(), &rendered.hash);
+        self.turn.classed(augmented.class);
+        self.class = augmented.class;
+        self.annex = Some(Box::new(augmented.annex));
+        self.weight = Weight::of(&augmented.body);
+        self.body = augmented.body;
     }
 
     /// On whose behalf the engines work, and how urgently: OpenAI's `service_tier`.

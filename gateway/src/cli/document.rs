@@ -8,6 +8,7 @@ use rag::split::{Characters, Options, Separators, Tokenizer};
 use rag::{Document, Limits, PageState, Refusal};
 
 use super::{Failure, Outcome};
+use crate::ingest::ocr::tesseract;
 use crate::ingest::{Worker, worker};
 
 #[derive(Subcommand)]
@@ -19,6 +20,9 @@ pub enum Command {
     /// Read a file from standard input, under limits: what the other commands start
     #[command(hide = true)]
     ParseWorker(ParseWorker),
+    /// Become another program, under limits: how OCR is started
+    #[command(hide = true)]
+    Limited(Limited),
 }
 
 #[derive(Args)]
@@ -68,6 +72,17 @@ pub struct ParseWorker {
     memory: u64,
 }
 
+#[derive(Args)]
+pub struct Limited {
+    #[arg(long)]
+    memory: u64,
+    #[arg(long)]
+    seconds: u64,
+    program: String,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
 impl Command {
     pub async fn run(self, out: &mut impl Write) -> Outcome {
         match self {
@@ -77,6 +92,11 @@ impl Command {
                 let limits: Limits = serde_json::from_str(&parse.limits)?;
                 worker::serve(&parse.name, &limits, parse.memory, &mut std::io::stdin().lock(), out)?;
                 Ok(())
+            }
+            Command::Limited(Limited { memory, seconds, program, words }) => {
+                let error = tesseract::limited(memory, seconds, &program, &words);
+                drop(writeln!(std::io::stderr(), "{program}: {error}"));
+                std::process::exit(i32::from(tesseract::code(&error)))
             }
         }
     }

@@ -1,4 +1,8 @@
-//! `guichet eval`: statistics and grids on files, without a server. Standard output is JSON, problems are told in words.
+//! `guichet eval`: statistics, grids and retrieval on files, without a server. Standard output is JSON, problems are told in
+//! words.
+
+#[cfg(feature = "retrieval")]
+mod retrieval;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -20,6 +24,9 @@ pub enum Command {
     /// Grilles d’évaluation / Evaluation grids
     #[command(subcommand)]
     Grid(GridCommand),
+    /// Recherche : nDCG, MRR, rappel de vos questions sur vos documents / Retrieval: your queries on your documents
+    #[cfg(feature = "retrieval")]
+    Retrieval(Box<retrieval::Retrieval>),
 }
 
 #[derive(Args)]
@@ -76,8 +83,10 @@ pub enum GridCommand {
 }
 
 impl Command {
-    pub fn run(&self, out: &mut impl Write) -> Outcome {
+    pub async fn run(&self, out: &mut impl Write) -> Outcome {
         match self {
+            #[cfg(feature = "retrieval")]
+            Command::Retrieval(retrieval) => retrieval.run(out).await,
             Command::Stat(stat) => stat.run(out),
             Command::Grid(GridCommand::Show) => Ok(write!(out, "{GUICHET_1}")?),
             Command::Grid(GridCommand::Check { file, json }) => check(file, *json, out),

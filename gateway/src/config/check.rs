@@ -1,6 +1,7 @@
 //! What the types of the configuration cannot say: names that must exist, be unique, or make sense together.
 
 mod limits;
+mod retrieval;
 
 use std::collections::{HashMap, HashSet};
 
@@ -89,6 +90,7 @@ pub(super) fn check(origin: &Origin, config: &Config, problems: &mut Vec<Problem
         fallbacks(config, &mut checker);
     }
     limits::check(config, !broken_models, &mut checker);
+    retrieval::check(config, !broken_models, &mut checker);
 }
 
 fn settings(config: &Config, checker: &mut Checker<'_>) {

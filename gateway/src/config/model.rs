@@ -19,6 +19,8 @@ pub enum ModelType {
     Vision,
     Embeddings,
     Rerank,
+    /// Reads pages: Mistral's `POST /v1/ocr`.
+    Ocr,
 }
 
 impl ModelType {
@@ -29,6 +31,7 @@ impl ModelType {
             ModelType::Vision => "image-text-to-text",
             ModelType::Embeddings => "text-embeddings-inference",
             ModelType::Rerank => "text-classification",
+            ModelType::Ocr => "image-to-text",
         }
     }
 }
@@ -67,6 +70,17 @@ impl Impact {
         let energy = (input as f64 * self.wh_per_1000_input + output as f64 * self.wh_per_1000_output) / 1_000.0;
         (energy, energy / 1_000.0 * self.g_per_kwh)
     }
+}
+
+/// What some embeddings models want before each text, to tell what is looked for from what is found (E5: `"query: "` and
+/// `"passage: "`). Put there by retrieval; `/v1/embeddings` sends texts as they are.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prefixes {
+    /// Before a query.
+    pub query: String,
+    /// Before a passage of a document.
+    pub passage: String,
 }
 
 /// Which server software an engine runs: picks its row of the table of quirks.
@@ -187,7 +201,7 @@ pub struct Model {
     /// Other names accepted for it, listed with it.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// `chat`, `vision`, `embeddings` or `rerank`.
+    /// `chat`, `vision`, `embeddings`, `rerank` or `ocr`.
     pub r#type: ModelType,
     /// Tokens it reads and writes at most, together.
     #[serde(default)]
@@ -200,6 +214,9 @@ pub struct Model {
     /// Numbers in an embedding; requests for another size are refused.
     #[serde(default)]
     pub dimensions: Option<u32>,
+    /// Of an embeddings model: what retrieval writes before texts.
+    #[serde(default)]
+    pub prefixes: Prefixes,
     /// Who made it, as shown to clients. Default: `guichet`.
     #[serde(default)]
     pub owned_by: Option<String>,

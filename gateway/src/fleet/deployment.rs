@@ -53,7 +53,7 @@ pub struct Deployment {
     lease: Arc<Lease>,
     /// Scheme, host and port to connect to.
     pub address: Uri,
-    openings: [Opening; 4],
+    openings: [Opening; 5],
     /// Of the question whether it is well.
     pub health: Opening,
     allowed: [bool; 3],
@@ -68,6 +68,7 @@ pub enum Call {
     Completions,
     Embeddings,
     Rerank,
+    Ocr,
 }
 
 impl Deployment {
@@ -138,6 +139,7 @@ impl Deployment {
                 opening(Method::POST, path(Place::Base("/completions")))?,
                 opening(Method::POST, path(Place::Base("/embeddings")))?,
                 opening(Method::POST, path(quirks.rerank))?,
+                opening(Method::POST, path(Place::Base("/ocr")))?,
             ],
             health: opening(Method::GET, health)?,
             allowed,
@@ -152,6 +154,7 @@ impl Deployment {
             Call::Completions => &self.openings[1],
             Call::Embeddings => &self.openings[2],
             Call::Rerank => &self.openings[3],
+            Call::Ocr => &self.openings[4],
         }
     }
 

@@ -7,7 +7,7 @@ use super::deployment::{Deployment, Live};
 use super::lease::Lease;
 use super::queue::Queue;
 use super::retry::Budget;
-use crate::config::model::{self, Costs, Impact, ModelType};
+use crate::config::model::{self, Costs, Impact, ModelType, Prefixes};
 use crate::config::{Config, DataClass};
 use crate::error::{ApiError, ApiResult};
 use crate::telemetry::Telemetry;
@@ -22,6 +22,7 @@ pub struct Model {
     pub kind: ModelType,
     pub context_length: Option<u64>,
     pub dimensions: Option<u32>,
+    pub prefixes: Prefixes,
     pub owned_by: String,
     pub family: Option<String>,
     pub costs: Costs,
@@ -143,6 +144,7 @@ impl Model {
             kind: said.r#type,
             context_length: said.context_length,
             dimensions: said.dimensions,
+            prefixes: said.prefixes.clone(),
             owned_by: said.owned_by.clone().unwrap_or_else(|| "guichet".to_owned()),
             family: said.family.clone(),
             costs: said.costs,

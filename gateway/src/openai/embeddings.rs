@@ -157,6 +157,51 @@ fn convert(vector: Value, format: Format) -> Result<Value, NotVectors> {
     }
 }
 
+/// An engine's answer as vectors, in the order of the texts, with its own usage.
+///
+/// # Errors
+/// When the body holds no vectors, not as many as texts were sent, or a number that is none.
+pub fn vectors(body: &[u8], count: usize) -> Result<(Vec<Vec<f32>>, Option<Usage>), NotVectors> {
+    #[derive(serde::Deserialize)]
+    struct Answer<'a> {
+        data: Vec<One>,
+        #[serde(borrow)]
+        usage: Option<&'a serde_json::value::RawValue>,
+    }
+    #[derive(serde::Deserialize)]
+    struct One {
+        index: Option<usize>,
+        embedding: Either,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Floats(Vec<f32>),
+        Base64(String),
+    }
+    let answer: Answer<'_> = serde_json::from_slice(body).map_err(|_| NotVectors)?;
+    let mut vectors = vec![Vec::new(); count];
+    for (nth, one) in answer.data.into_iter().enumerate() {
+        let vector = match one.embedding {
+            Either::Floats(floats) => floats,
+            Either::Base64(text) => {
+                let bytes = STANDARD.decode(text).map_err(|_| NotVectors)?;
+                let (numbers, rest) = bytes.as_chunks::<4>();
+                if !rest.is_empty() {
+                    return Err(NotVectors);
+                }
+                numbers.iter().map(|four| f32::from_le_bytes(*four)).collect()
+            }
+        };
+        let place = vectors.get_mut(one.index.unwrap_or(nth)).filter(|place| place.is_empty()).ok_or(NotVectors)?;
+        *place = vector;
+    }
+    if vectors.iter().any(|vector| vector.is_empty() || vector.iter().any(|number| !number.is_finite())) {
+        return Err(NotVectors);
+    }
+    Ok((vectors, answer.usage.and_then(Usage::parse)))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -213,6 +258,26 @@ mod tests {
             ["{}", "[]", "<html>", r#"{"data":[]}"#, r#"{"data":[{"embedding":"*"}]}"#, r#"{"error":{"message":"x"}}"#]
         {
             assert!(rewrite(&Bytes::from(body), Format::Float, "m", "id", 1, &Estimate::default()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn vectors_are_read_in_the_order_of_their_texts() {
+        let body = json!({"data": [
+            {"index": 1, "embedding": STANDARD.encode([0, 0, 128, 63])}, {"index": 0, "embedding": [0.5]},
+        ], "usage": {"prompt_tokens": 3, "total_tokens": 3}});
+        let (read, usage) = vectors(body.to_string().as_bytes(), 2).unwrap();
+        assert_eq!((read, usage.unwrap().input), (vec![vec![0.5], vec![1.0]], 3));
+        for bad in [
+            json!({"data": [{"embedding": [0.5]}]}),
+            json!({"data": [{"index": 0, "embedding": [0.5]}, {"index": 0, "embedding": [0.5]}]}),
+            json!({"data": [{"index": 0, "embedding": [0.5]}, {"index": 7, "embedding": [0.5]}]}),
+            json!({"data": [{"embedding": []}, {"embedding": [1.0]}]}),
+            json!({"data": [{"embedding": "AAA="}, {"embedding": [1.0]}]}),
+            json!({"data": [{"embedding": STANDARD.encode([0, 0, 192, 127])}, {"embedding": [1.0]}]}),
+            json!({"error": {"message": "x"}}),
+        ] {
+            assert_eq!(vectors(bad.to_string().as_bytes(), 2), Err(NotVectors), "{bad}");
         }
     }
 }

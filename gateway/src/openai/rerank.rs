@@ -69,17 +69,11 @@ impl Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotScores;
 
-/// The answer for the client: best first, in both generations' forms (`results` and `data`). Returns the engine's usage.
+/// The scores an engine gave, best first, each with the place of its document.
 ///
 /// # Errors
 /// When the body holds no scores, or scores of documents that were not sent.
-pub fn rewrite(
-    body: &Bytes,
-    asked: &Asked,
-    model: &str,
-    id: &str,
-    estimate: &Estimate,
-) -> Result<(Bytes, Option<Usage>), NotScores> {
+pub fn scores(body: &[u8], asked: &Asked) -> Result<Vec<(usize, f64)>, NotScores> {
     let answer: Value = serde_json::from_slice(body).map_err(|_| NotScores)?;
     let list = match &answer {
         Value::Array(list) => list,
@@ -101,11 +95,30 @@ pub fn rewrite(
         return Err(NotScores);
     }
     scores.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    Ok(scores)
+}
+
+/// What the engine counted.
+#[must_use]
+pub fn usage(body: &[u8]) -> Option<Usage> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    answer.get("usage").and_then(|usage| serde_json::value::to_raw_value(usage).ok()).and_then(|raw| Usage::parse(&raw))
+}
+
+/// The answer for the client: best first, in both generations' forms (`results` and `data`). Returns the engine's usage.
+///
+/// # Errors
+/// When the body holds no scores, or scores of documents that were not sent.
+pub fn rewrite(
+    body: &Bytes,
+    asked: &Asked,
+    model: &str,
+    id: &str,
+    estimate: &Estimate,
+) -> Result<(Bytes, Option<Usage>), NotScores> {
+    let mut scores = scores(body, asked)?;
     scores.truncate(asked.top_n.unwrap_or(usize::MAX));
-    let usage = answer
-        .get("usage")
-        .and_then(|usage| serde_json::value::to_raw_value(usage).ok())
-        .and_then(|raw| Usage::parse(&raw));
+    let usage = usage(body);
     let tokens = usage.map_or(estimate.input, |usage| usage.input);
     let results: Vec<Value> = scores
         .iter()

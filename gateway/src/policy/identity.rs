@@ -161,6 +161,11 @@ impl Principal {
         self.can_administer() || self.holds(Role::Manager, Scope::Organization(organization))
     }
 
+    /// Opening a collection of an organization to the whole instance, moving it to another project, lowering its class.
+    pub fn can_publish(&self, organization: i64) -> bool {
+        self.can_manage(organization)
+    }
+
     /// Keys of a project.
     pub fn can_build(&self, organization: i64, project: i64) -> bool {
         self.can_manage(organization) || self.holds(Role::Builder, Scope::Project { organization, project })

@@ -32,6 +32,11 @@ impl KeyId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The id of no key.
+    pub fn nobody() -> KeyId {
+        KeyId([b'0'; ID])
+    }
+
     pub fn parse(text: &str) -> Option<KeyId> {
         let bytes: [u8; ID] = text.as_bytes().try_into().ok()?;
         bytes.iter().all(u8::is_ascii_alphanumeric).then_some(KeyId(bytes))

@@ -27,11 +27,18 @@ pub enum Endpoint {
     /// `POST /v1/rerank`
     #[serde(rename = "rerank")]
     Rerank,
+    /// `POST /v1/ocr`
+    #[serde(rename = "ocr")]
+    Ocr,
+    /// `POST /v1/search`
+    #[serde(rename = "search")]
+    Search,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 4] = [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Rerank];
+    pub const ALL: [Self; 6] =
+        [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Rerank, Self::Ocr, Self::Search];
 
     /// The endpoint at a path, whatever the method.
     #[must_use]
@@ -41,6 +48,8 @@ impl Endpoint {
             "/v1/completions" => Self::Completions,
             "/v1/embeddings" => Self::Embeddings,
             "/v1/rerank" => Self::Rerank,
+            "/v1/ocr" => Self::Ocr,
+            "/v1/search" => Self::Search,
             _ => return None,
         })
     }
@@ -53,6 +62,8 @@ impl Endpoint {
             Self::Completions => "completions",
             Self::Embeddings => "embeddings",
             Self::Rerank => "rerank",
+            Self::Ocr => "ocr",
+            Self::Search => "search",
         }
     }
 }

@@ -70,6 +70,13 @@ impl Turn {
         self.input_estimate = input;
     }
 
+    /// Notes the class of its data, where what it reads is of a higher one than its project.
+    pub fn classed(&mut self, class: crate::config::DataClass) {
+        if let Some(draft) = &mut self.draft {
+            class.as_str().clone_into(&mut draft.data_class);
+        }
+    }
+
     /// Notes the named prompt that was rendered.
     pub fn prompted(&mut self, id: &str, version: &str, hash: &str) {
         if let Some(draft) = &mut self.draft {

@@ -172,6 +172,12 @@ impl Change {
             .execute(&mut *self.tx)
             .await
             .map_err(|error| StoreError::from(error).or_conflict(TAKEN.0, TAKEN.1))?;
+        // A collection's class is at least its project's.
+        let lower = DataClass::ALL.iter().filter(|class| **class < after.data_class).map(|class| class.as_str());
+        let mut sql = Sql::new("UPDATE collections SET data_class = ");
+        sql.bind(after.data_class.as_str()).push(" WHERE project_id = ").bind(id).push(" AND data_class IN ");
+        sql.bind_list(lower);
+        sql.fetch(&mut *self.tx).await?;
         self.audit(Some(after.organization_id), "project.update", format!("project:{id}"), Some(&before), Some(&after))
             .await?;
         Ok(after)

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod docs;
+mod index;
 mod init;
 mod served;
 mod start;

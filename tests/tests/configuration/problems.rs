@@ -195,3 +195,54 @@ fn a_tokenizer_that_cannot_be_read_is_told_with_its_path() {
         assert!(told.err.contains("models[0].tokenizer: ") && told.err.contains(why), "{}", told.err);
     }
 }
+
+/// Retrieval: a model that is not there, of another type or of unknown size; an index that cannot be reached or trusted.
+#[test]
+fn retrieval_names_what_there_is() {
+    let around = "
+hostings: {here: {operator: X, state_operated: true, country: FR, jurisdiction: FR, qualification: none, zone: z}}
+models:
+  - {id: e5, type: embeddings, dimensions: 384, aliases: [vecteurs], deployments: [{name: d, url: 'http://127.0.0.1:1/v1', engine: vllm, hosting: here}]}
+  - {id: sans-taille, type: embeddings, deployments: [{name: e, url: 'http://127.0.0.1:1/v1', engine: vllm, hosting: here}]}
+  - {id: causeur, type: chat, deployments: [{name: f, url: 'http://127.0.0.1:1/v1', engine: vllm, hosting: here}]}
+";
+    let server = "kind: server, url: 'https://qdrant.interne:6334', hosting: here";
+    for (section, wrong) in [
+        ("{embedding_model: e5}", &[][..]),
+        ("{embedding_model: e5, index: {kind: edge}, rerank_model: causeur}", &["rerank_model"]),
+        ("{}", &["embedding_model"]),
+        ("{embedding_model: autre, rerank_model: autre}", &["embedding_model", "rerank_model"]),
+        ("{embedding_model: vecteurs}", &["embedding_model"]),
+        ("{embedding_model: causeur}", &["embedding_model"]),
+        ("{embedding_model: e5, index: {kind: disque}}", &["index.kind"]),
+        ("{embedding_model: e5, index: {url: 'http://x:6334', hosting: here}}", &["index.url", "index.hosting"]),
+        ("{embedding_model: e5, index: {kind: server}}", &["index.url", "index.hosting"]),
+        (
+            "{embedding_model: e5, index: {kind: server, url: 'ftp://x', hosting: nulle-part, prefix: A-b, api_key: {env: GUICHET_TEST_NOT_SET}}}",
+            &["index.url", "index.hosting", "index.prefix", "index.api_key"],
+        ),
+        (
+            "{embedding_model: e5, index: {kind: server, url: 'http://moi:s3cr3t-hunter2@x:6334', hosting: here}}",
+            &["index.url"],
+        ),
+        ("{embedding_model: e5, ingestion: {readers: 0, time: 0s}}", &["ingestion.readers", "ingestion.time"]),
+        ("{embedding_model: e5, chat: {passage_tokens: 0}}", &["chat.passage_tokens"]),
+        (&format!("{{embedding_model: e5, index: {{{server}}}}}"), &[]),
+    ] {
+        let problems = match from_text(&Origin::Embedded, &format!("{around}retrieval: {section}\n"), Vec::new()) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems,
+        };
+        let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(paths.len(), wrong.len(), "{section}: {problems:?}");
+        for wrong in wrong {
+            assert!(paths.contains(&format!("retrieval.{wrong}").as_str()), "{wrong} is not in {paths:?}");
+        }
+        assert!(!format!("{problems:?}").contains(SECRET), "{problems:?}");
+    }
+    // The size is told at the model, where it is to be written.
+    let told =
+        from_text(&Origin::Embedded, &format!("{around}retrieval: {{embedding_model: sans-taille}}\n"), Vec::new());
+    let problems = told.expect_err("a problem");
+    assert_eq!(problems.iter().map(|problem| problem.path.as_str()).collect::<Vec<_>>(), ["models[1].dimensions"]);
+}

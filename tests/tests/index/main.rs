@@ -1,0 +1,14 @@
+//! What a vector index does, whichever engine is behind it: changes ([`changes`]), filters of every type ([`filters`]),
+//! nothing outside of its scope ([`isolation`]), order and exactness ([`ranking`]), what survives ([`durability`]),
+//! many collections ([`crowd`]). On the embedded engine always, on a Qdrant server where `GUICHET_TEST_QDRANT_URL` says
+//! where one listens for gRPC.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+
+mod changes;
+mod crowd;
+mod durability;
+mod filters;
+mod isolation;
+mod ranking;
+mod stand;

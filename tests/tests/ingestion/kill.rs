@@ -1,0 +1,139 @@
+//! `kill -9` at random, twenty times within one ingestion: the end is that of an undisturbed run.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rag::index::edge::Edge;
+use serde_json::Value;
+use sqlx::Row;
+use tests::database::TestDatabase;
+use tests::engine::{Embeddings, Reply, ms};
+use tests::{Backend, FakeEngine, Key, Process, TestApp, on_each_database};
+
+use crate::stand::{self, DIMENSIONS, MODEL, PATIENCE, configuration, corpus, engine, points};
+
+on_each_database!(twenty_kills_change_nothing);
+
+const DOCUMENTS: usize = 150;
+const KILLS: usize = 20;
+const SETTINGS: &str = "batch: 2, chunk_tokens: 60";
+
+/// Everything that an ingestion leaves, under names that do not depend on the order of the work.
+#[derive(PartialEq, Debug)]
+struct Left {
+    /// Status and chunks of each document.
+    documents: BTreeMap<String, (String, Vec<String>)>,
+    /// Counts of the collection: documents, chunks, terms.
+    counts: Vec<i64>,
+    terms: BTreeMap<i64, i64>,
+    /// What the index holds of each chunk: vector, terms, fields.
+    points: BTreeMap<(String, String), String>,
+}
+
+async fn twenty_kills_change_nothing(backend: Backend) {
+    let engine = engine().await;
+    let quiet = undisturbed(backend, &engine).await;
+    assert_eq!(quiet.documents.len(), DOCUMENTS);
+    assert!(quiet.documents.values().all(|(status, chunks)| status == "done" && !chunks.is_empty()));
+    assert_eq!(quiet.points.len() as i64, quiet.counts[1]);
+    let killed = killed(backend, &engine).await;
+    assert_eq!(killed.documents, quiet.documents);
+    assert_eq!(killed.counts, quiet.counts);
+    assert!(killed.terms == quiet.terms, "the counts of terms differ");
+    assert!(killed.points == quiet.points, "{} points, not {}", killed.points.len(), quiet.points.len());
+}
+
+async fn undisturbed(backend: Backend, engine: &FakeEngine) -> Left {
+    let (gateway, key, collection) = stand::process(backend, engine, SETTINGS).await;
+    for (name, text) in corpus(DOCUMENTS) {
+        stand::upload(&gateway, &key, collection, &name, text.into()).await;
+    }
+    until_done(&gateway, &key, collection).await;
+    left(gateway, &key, collection).await
+}
+
+async fn killed(backend: Backend, engine: &FakeEngine) -> Left {
+    engine.script_model(MODEL, Reply::from(Embeddings::of(DIMENSIONS)).after(ms(300)));
+    let more = configuration(engine, SETTINGS, "");
+    let (mut gateway, key, collection) = stand::process(backend, engine, SETTINGS).await;
+    let mut documents = corpus(DOCUMENTS).into_iter().collect::<Vec<_>>();
+    for kill in 0..KILLS {
+        // Uploads go on between the first kills: one that got no answer is sent again.
+        let share = documents.len().min(DOCUMENTS / 5);
+        for (name, text) in documents.drain(..share) {
+            stand::upload(&gateway, &key, collection, &name, text.into()).await;
+        }
+        tokio::time::sleep(ms(fastrand::u64(0..2_500))).await;
+        assert!(unfinished(&gateway, &key, collection).await > 0, "kill {kill} comes after the end");
+        let (folder, database) = gateway.kill();
+        gateway = Process::in_folder(folder, database, &more, &[]).await;
+    }
+    engine.script_model(MODEL, Embeddings::of(DIMENSIONS));
+    until_done(&gateway, &key, collection).await;
+    left(gateway, &key, collection).await
+}
+
+async fn list(gateway: &TestApp, key: &Key, collection: i64) -> Vec<Value> {
+    let path = format!("/v1/documents?collection_id={collection}&limit=1000");
+    let (status, page) = gateway.get(&path, &key.secret).await;
+    assert_eq!(status, 200, "{page}");
+    page["data"].as_array().expect("a list").clone()
+}
+
+async fn unfinished(gateway: &TestApp, key: &Key, collection: i64) -> usize {
+    let all = list(gateway, key, collection).await;
+    all.iter().filter(|document| document["status"] != "done").count()
+}
+
+async fn until_done(gateway: &Process, key: &Key, collection: i64) {
+    let started = Instant::now();
+    loop {
+        let left = unfinished(gateway, key, collection).await;
+        if left == 0 {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE * 2, "{left} are not done; the log says: {}", gateway.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Stops the gateway and reads what it leaves.
+async fn left(gateway: Process, key: &Key, collection: i64) -> Left {
+    let mut documents = BTreeMap::new();
+    let mut names: BTreeMap<u64, (String, String)> = BTreeMap::new();
+    for document in list(&gateway, key, collection).await {
+        let name = document["name"].as_str().expect("a name").to_owned();
+        let chunks = stand::chunks(&gateway, key, document["id"].as_i64().expect("an id")).await;
+        let mut texts = Vec::new();
+        for chunk in chunks {
+            let place = format!("{:04} {}", chunk["position"].as_i64().expect("a place"), chunk["content"]);
+            names.insert(chunk["id"].as_u64().expect("an id"), (name.clone(), place.clone()));
+            texts.push(place);
+        }
+        documents.insert(name, (document["status"].as_str().expect("a status").to_owned(), texts));
+    }
+    gateway.signal("TERM");
+    let (code, folder, database) = gateway.ended().await;
+    assert_eq!(code, Some(0));
+    let index = Edge::open(&folder.path().join("data/index")).expect("the index opens");
+    let points = points(&index).await.into_iter().map(|point| {
+        let name = names.get(&point.chunk).unwrap_or_else(|| panic!("chunk {} is in no document", point.chunk));
+        let mut fields: BTreeMap<String, Value> = point.metadata.into_iter().collect();
+        fields.retain(|key, _| key != "document_id" && key != "collection_id");
+        (name.clone(), format!("{:?} {:?} {fields:?}", point.dense, point.sparse))
+    });
+    let points: BTreeMap<_, _> = points.collect();
+    let (counts, terms) = counted(&database).await;
+    Left { documents, counts, terms, points }
+}
+
+async fn counted(database: &TestDatabase) -> (Vec<i64>, BTreeMap<i64, i64>) {
+    sqlx::any::install_default_drivers();
+    let pool = sqlx::AnyPool::connect(&database.url).await.expect("the database opens");
+    let row = sqlx::query("SELECT documents, chunks, terms FROM collections").fetch_one(&pool).await.expect("a row");
+    let counts = (0..3).map(|nth| row.get::<i64, _>(nth)).collect();
+    let rows = sqlx::query("SELECT term, documents FROM collection_terms").fetch_all(&pool).await.expect("rows");
+    let jobs: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM ingestion_jobs").fetch_one(&pool).await.expect("a count");
+    assert_eq!(jobs, 0, "the queue is empty");
+    (counts, rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
