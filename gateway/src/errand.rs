@@ -82,7 +82,7 @@ impl Errands {
         read: impl Fn(Bytes) -> Result<(T, Option<Usage>), NotAnAnswer>,
     ) -> ApiResult<Done<T>> {
         let weight = Weight::of(errand.body);
-        let id = RequestId::new();
+        let id = RequestId::fresh();
         let tokens = self.limits.estimates.guess(Some(&errand.model.id), weight);
         let mut turn = self.recorder.admit(admission(errand, &id, tokens), Instant::now())?;
         match self.ask(errand, weight, &id, &mut turn, read).await {

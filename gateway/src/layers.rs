@@ -49,7 +49,7 @@ const OPEN: [&str; 9] = [
 pub struct RequestId(pub Arc<str>, pub HeaderValue);
 
 impl RequestId {
-    pub fn new() -> RequestId {
+    pub fn fresh() -> RequestId {
         // Unique rather than secret: the system's own randomness would cost a call to it for each request.
         let noise: [u8; 10] = std::array::from_fn(|_| fastrand::u8(..));
         let millis = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
@@ -97,7 +97,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr 
 pub async fn enter(app: &AppState, router: Router, peer: IpAddr, request: Request<Incoming>) -> Response {
     let mut request = request.map(Body::new);
     let started = Instant::now();
-    let id = RequestId::new();
+    let id = RequestId::fresh();
     let config = app.config.load();
     let language = language(request.headers(), &config);
     let logged = config.log.requests;
@@ -189,7 +189,7 @@ impl FromRequestParts<AppState> for RequestId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<RequestId, ApiError> {
-        Ok(parts.extensions.remove::<RequestId>().unwrap_or_else(RequestId::new))
+        Ok(parts.extensions.remove::<RequestId>().unwrap_or_else(RequestId::fresh))
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Annex {
     text: String,
     splitter: Splitter,
     /// From the text of the answer; `None` once it was put in.
-    make: Option<Box<dyn FnOnce(&str) -> Fields + Send>>,
+    make: Option<Make>,
 }
 
 impl std::fmt::Debug for Annex {

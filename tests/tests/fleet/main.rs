@@ -1,6 +1,6 @@
 //! Part 4, models and fleet: the choice ([`choice`]), the line ([`line`]), health ([`health`]), second tries
-//! ([`failover`]), timeouts and connections ([`connections`]), reloads ([`reload`]) and what each engine is sent
-//! ([`quirks`]).
+//! ([`failover`]), timeouts and connections ([`connections`]), reloads ([`reload`]), engines behind
+//! TLS ([`tls`]) and what each engine is sent ([`quirks`]).
 
 #![expect(clippy::expect_used, reason = "in tests, a panic is how a failure is told")]
 
@@ -11,6 +11,7 @@ mod health;
 mod line;
 mod quirks;
 mod reload;
+mod tls;
 
 use serde_json::Value;
 use tests::engine::ms;
