@@ -19,7 +19,7 @@ fn blocks(page: &str) -> Vec<String> {
 async fn the_page_on_collections_does_what_it_says() {
     let stand = Stand::start(Backend::Sqlite).await;
     let script = blocks("docs/collections.md").join("\n").replace("http://127.0.0.1:8080", &stand.app.url);
-    assert!(script.contains("/v1/collections") && script.contains("/chunks") && script.contains("DELETE"), "{script}");
+    assert!(script.contains("$url/collections") && script.contains("/chunks") && script.contains("DELETE"), "{script}");
     let mut shell = Command::new("sh");
     let path = format!("{}:{}", binary().parent().expect("a folder").display(), std::env::var("PATH").expect("a path"));
     shell.args(["-euc", &script]).current_dir(stand.app.folder.path()).env("PATH", path);
