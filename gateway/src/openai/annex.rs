@@ -15,6 +15,9 @@ use super::sse::Splitter;
 /// Names and JSON of the fields.
 pub type Fields = Vec<(&'static str, String)>;
 
+/// Makes them from the text of an answer.
+type Make = Box<dyn FnOnce(&str) -> Fields + Send>;
+
 /// Text kept for it; an answer that is longer is judged by its beginning.
 const LONGEST: usize = 1 << 20;
 

@@ -131,6 +131,7 @@ mod tests {
         "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
         "vocab": {"?": 0, "a": 1, "b": 2, "é": 3, "ab": 4}, "merges": ["a b"]}}"#;
 
+    #[expect(clippy::unwrap_used, reason = "in tests, a panic is how a failure is told")]
     fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tokenizer.json");

@@ -57,7 +57,10 @@ impl Condition {
         let is = |value: &Value| match value {
             Value::String(text) => *text == self.value,
             Value::Null => false,
-            other => other.to_string() == self.value,
+            other => {
+                let written = other.to_string();
+                written == self.value
+            }
         };
         let found = match document.get(&self.key) {
             Some(Value::Array(values)) => values.iter().any(is),
