@@ -5,6 +5,8 @@ pub mod body;
 pub mod chat;
 pub mod completions;
 pub mod embeddings;
+#[cfg(feature = "eval")]
+pub mod eval;
 pub mod faults;
 pub mod health;
 pub mod json;

@@ -165,7 +165,7 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
             }
             Command::Models(models) => models.run(out).await,
             Command::Openapi => {
-                let text = crate::router::openapi().to_pretty_json()?;
+                let text = crate::router::openapi(true).to_pretty_json()?;
                 writeln!(out, "{text}")?;
                 Ok(())
             }
@@ -176,7 +176,7 @@ fn short(command: Command, out: &mut impl Write) -> Outcome {
             Command::Key(command) => command.run(out).await,
             Command::Limit(command) => command.run(out).await,
             #[cfg(feature = "eval")]
-            Command::Eval(command) => command.run(out),
+            Command::Eval(command) => command.run(out).await,
         }
     })
 }

@@ -32,6 +32,7 @@
 //! | [`openai`] | the wire, as pure functions over bytes |
 //! | [`fleet`] | models, engines, their health, the only sender |
 //! | [`relay`], [`recorder`] | the answer on its way, and its record |
+//! | `evaluation` | content kept of projects that agreed, redacted, drawn from, let go of: around the crate `eval` |
 //! | [`ingest`] | files of strangers read in a process of their own, around the crate `rag` |
 //! | [`store`] | SQLite or PostgreSQL, every query written once |
 //! | [`api`], [`cli`] | what people and programs call |
@@ -41,6 +42,8 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod error;
+#[cfg(feature = "eval")]
+pub mod evaluation;
 pub mod fleet;
 pub mod gather;
 pub mod ingest;

@@ -13,9 +13,9 @@ use crate::error::ApiError;
 #[openapi(info(title = "Guichet", description = "One OpenAI-compatible counter in front of self-hosted open models."))]
 struct Description;
 
-/// The table.
-fn table() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(Description::openapi())
+/// The table. `evaluation`: its routes are there.
+fn table(evaluation: bool) -> OpenApiRouter<AppState> {
+    let always = OpenApiRouter::with_openapi(Description::openapi())
         // what clients call
         .merge(api::chat::routes())
         .merge(api::completions::routes())
@@ -29,12 +29,20 @@ fn table() -> OpenApiRouter<AppState> {
         .merge(api::admin::routes())
         // how the counter is
         .merge(api::health::routes())
-        .merge(api::metrics::routes())
+        .merge(api::metrics::routes());
+    #[cfg(feature = "eval")]
+    if evaluation {
+        // what answers are worth
+        return always.merge(api::admin::consent::routes()).merge(api::eval::routes());
+    }
+    #[cfg(not(feature = "eval"))]
+    let _ = evaluation;
+    always
 }
 
 /// The description of every route, without starting anything.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut openapi = table().into_openapi();
+pub fn openapi(evaluation: bool) -> utoipa::openapi::OpenApi {
+    let mut openapi = table(evaluation).into_openapi();
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A key of a project or of a member"))
@@ -45,9 +53,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The whole service, behind the layers that [`crate::layers::enter`] takes requests through.
 pub fn router(app: AppState) -> Result<Router, minijinja::Error> {
-    let (router, _) = table().split_for_parts();
+    // A reload cannot turn evaluation on or off.
+    let evaluation = app.recorder.capture.is_some();
+    let (router, _) = table(evaluation).split_for_parts();
     let router = router
-        .merge(api::reference::routes(&openapi())?)
+        .merge(api::reference::routes(&openapi(evaluation))?)
         .fallback(|| async { ApiError::no_such_route() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() });
     Ok(router.with_state(app))

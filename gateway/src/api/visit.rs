@@ -23,6 +23,7 @@ use crate::policy::identity::Principal;
 use crate::policy::limits::estimate::Weight;
 use crate::policy::limits::standing::RateHeaders;
 use crate::policy::limits::{Asked, Output};
+use crate::recorder::capture;
 use crate::recorder::{Admission, Endpoint, Turn};
 
 /// Who calls, and what the head of the request says besides.
@@ -79,6 +80,7 @@ pub struct Visit {
     pub caller: Caller,
     pub body: Bytes,
     pub turn: Turn,
+    endpoint: Endpoint,
     weight: Weight,
     /// Where the caller's limits stand, once they were asked.
     standing: Option<RateHeaders>,
@@ -113,7 +115,7 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
         Err(error) => return error.into_response(),
     };
     turn.parameters(head.parameters());
-    let mut visit = Visit { app, caller, body, turn, weight, standing: None };
+    let mut visit = Visit { app, caller, body, turn, endpoint, weight, standing: None };
     let mut response = match story(&mut visit, &head).await {
         Ok(response) => response,
         Err(error) => {
@@ -223,6 +225,21 @@ impl Visit {
         let config = self.app.config.load();
         let hosts = &config.outgoing.document_hosts;
         Ok(crate::openai::urls::check_urls(head, |host| hosts.iter().any(|known| known.eq_ignore_ascii_case(host)))?)
+    }
+
+    /// Begins to note the content, where the project agreed to it and live sampling takes it.
+    pub fn note_content(&mut self, head: &Head<'_>, model: &Model, messages: Option<&str>) {
+        let Some(kept) = &self.app.recorder.capture else { return };
+        let content = kept.begin(&capture::Asked {
+            who: &self.caller.who,
+            endpoint: self.endpoint,
+            model: &model.id,
+            head,
+            body: &self.body,
+            messages,
+            prompt: self.turn.prompt_id(),
+        });
+        self.turn.content = content;
     }
 
     /// Headers an engine gets: the id of the request, for its own log.

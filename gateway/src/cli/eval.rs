@@ -1,4 +1,8 @@
-//! `guichet eval`: statistics and grids on files, without a server. Standard output is JSON, problems are told in words.
+//! `guichet eval`: statistics and grids on files, without a server; and what is kept of requests, drawn from, checked, let go
+//! of. Standard output is JSON where nothing else is said, problems are told in words.
+
+mod logs;
+mod sample;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -20,6 +24,15 @@ pub enum Command {
     /// Grilles d’évaluation / Evaluation grids
     #[command(subcommand)]
     Grid(GridCommand),
+    /// Échantillons des contenus gardés / Samples of what was kept
+    #[command(subcommand)]
+    Sample(sample::Command),
+    /// Vérifie que rien n’a été modifié, ôté ni déplacé / Check that nothing was altered, removed or moved
+    VerifyLog(logs::VerifyLog),
+    /// Supprime ce qui a fait son temps, comme le service le fait seul / Take away what is past its time, as the service does
+    Purge(logs::Purge),
+    /// Efface un usager dans son mois / Erase one end user within a month
+    Erase(logs::Erase),
 }
 
 #[derive(Args)]
@@ -76,8 +89,12 @@ pub enum GridCommand {
 }
 
 impl Command {
-    pub fn run(&self, out: &mut impl Write) -> Outcome {
+    pub async fn run(&self, out: &mut impl Write) -> Outcome {
         match self {
+            Command::Sample(command) => command.run(out).await,
+            Command::VerifyLog(verify) => verify.run(out).await,
+            Command::Purge(purge) => purge.run(out).await,
+            Command::Erase(erase) => erase.run(out).await,
             Command::Stat(stat) => stat.run(out),
             Command::Grid(GridCommand::Show) => Ok(write!(out, "{GUICHET_1}")?),
             Command::Grid(GridCommand::Check { file, json }) => check(file, *json, out),
