@@ -67,6 +67,7 @@ fn caller(organization: i64) -> Result<Principal, Failure> {
         data_class: DataClass::Internal,
         cleaning: Default::default(),
         made_by: None,
+        notice: None,
     };
     Ok(Principal::new(key, None, Owner::Project(owner)))
 }

@@ -11,6 +11,8 @@ pub mod completions;
 #[cfg(feature = "retrieval")]
 pub mod documents;
 pub mod embeddings;
+#[cfg(feature = "eval")]
+pub mod eval;
 pub mod faults;
 pub mod health;
 pub mod json;

@@ -4,6 +4,7 @@
 //! say. Both report every problem at once, each with its path and what to do.
 
 pub mod check;
+pub mod evaluation;
 pub mod hosting;
 pub mod ingestion;
 pub mod limits;
@@ -49,6 +50,9 @@ pub struct Config {
     /// The durable record of requests.
     #[serde(default)]
     pub records: server::Records,
+    /// Keeping content for evaluation. Absent: off.
+    #[serde(default)]
+    pub evaluation: Option<evaluation::Evaluation>,
     /// Burst gates.
     #[serde(default)]
     pub gates: server::Gates,

@@ -34,6 +34,7 @@
 //! | [`relay`], [`recorder`] | the answer on its way, and its record |
 //! | [`ingest`] | the queue of documents and its workers, around the crate `rag` |
 //! | [`retrieval`] | the index of chunks, and what keeps it in order |
+//! | `evaluation` | content kept of projects that agreed, redacted, drawn from, let go of: around the crate `eval` |
 //! | [`store`] | SQLite or PostgreSQL, every query written once |
 //! | [`api`], [`cli`] | what people and programs call |
 
@@ -46,6 +47,8 @@ pub mod config;
 pub mod embed;
 pub mod errand;
 pub mod error;
+#[cfg(feature = "eval")]
+pub mod evaluation;
 pub mod fleet;
 pub mod gather;
 #[cfg(feature = "retrieval")]

@@ -5,6 +5,7 @@
 //! journal, never memory, and stores batches in the database. With the database down the journal grows on disk within
 //! its bound, and memory stays flat.
 
+pub mod capture;
 pub mod journal;
 pub mod record;
 pub mod turn;
@@ -13,6 +14,7 @@ pub mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
+use capture::Capture;
 use journal::Journal;
 pub use record::{Admission, Endpoint, Outcome, Record};
 pub use turn::{End, Turn};
@@ -26,6 +28,8 @@ use crate::telemetry::Telemetry;
 pub struct Recorder {
     pub journal: Arc<Journal>,
     pub telemetry: Arc<Telemetry>,
+    /// Where content goes; absent when evaluation is off.
+    pub capture: Option<Arc<Capture>>,
     when_full: WhenFull,
 }
 
@@ -54,7 +58,8 @@ impl Recorder {
                 "the journal was damaged; the damage was stepped over"
             );
         }
-        Ok(Arc::new(Recorder { journal, telemetry, when_full: config.records.when_full }))
+        let capture = config.evaluation.as_ref().map(|settings| Capture::new(settings, telemetry.clone()));
+        Ok(Arc::new(Recorder { journal, telemetry, capture, when_full: config.records.when_full }))
     }
 
     fn serves_when_full(&self) -> bool {

@@ -28,7 +28,10 @@ use crate::recorder::{End, Turn};
 const KEEPALIVE: Bytes = Bytes::from_static(b": keepalive\n\n");
 
 /// Settles a whole answer.
-pub fn whole(turn: Turn, observed: Observed, estimate: &Estimate) {
+pub fn whole(mut turn: Turn, body: &Bytes, observed: Observed, estimate: &Estimate) {
+    if let Some(content) = &mut turn.content {
+        content.whole(body);
+    }
     let end = ending(&observed, estimate, 200);
     turn.succeed(end);
 }
@@ -120,7 +123,9 @@ impl Relay {
     /// Takes one piece of what the engine says.
     fn heard(&mut self, piece: Bytes) {
         self.last_heard = Instant::now();
+        let before = self.ready.len();
         let flow = self.transcript.push(piece, &mut self.ready);
+        self.note(before);
         if self.transcript.observed().saw_content
             && let Some(turn) = &mut self.turn
         {
@@ -136,9 +141,18 @@ impl Relay {
         }
     }
 
+    /// Notes what is new for the client, where its content is kept.
+    fn note(&mut self, before: usize) {
+        if let Some(content) = self.turn.as_mut().and_then(|turn| turn.content.as_mut()) {
+            self.ready.range(before..).for_each(|piece| content.piece(piece));
+        }
+    }
+
     /// The engine has ended, well or not.
     fn close(&mut self, end: stream::End) {
+        let before = self.ready.len();
         let outcome = self.transcript.finish(end, &mut self.ready);
+        self.note(before);
         self.release();
         let Some(turn) = self.turn.take() else { return };
         let end = ending(self.transcript.observed(), &self.estimate, 200);

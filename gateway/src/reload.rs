@@ -121,6 +121,21 @@ fn take(app: &App, mut config: Config) -> Result<(), Vec<String>> {
     if (before.log.format, &before.log.level) != (config.log.format, &config.log.level) {
         tracing::warn!("`format` and `level` of `log` take effect at the next start");
     }
+    match (&app.recorder.capture, &config.evaluation) {
+        (Some(capture), Some(settings)) => {
+            let apart =
+                |config: &Config| config.evaluation.as_ref().map(|all| (all.keep, all.queue, all.largest, all.threads));
+            if apart(&before) != apart(&config) {
+                tracing::warn!("`evaluation` takes effect at the next start, its sampling apart");
+            }
+            capture.reload(settings);
+        }
+        (None, None) => {}
+        _ => {
+            tracing::warn!("`evaluation` is turned on or off at the next start");
+            config.evaluation.clone_from(&before.evaluation);
+        }
+    }
     app.fleet.reload(&config)?;
     app.gates.reload(&config.gates);
     app.identity.reload(&config);

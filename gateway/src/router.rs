@@ -13,9 +13,16 @@ use crate::error::ApiError;
 #[openapi(info(title = "Guichet", description = "One OpenAI-compatible counter in front of self-hosted open models."))]
 struct Description;
 
-/// The table. `retrieval`: whether there are documents to search; without them their routes do not exist.
-fn table(retrieval: bool) -> OpenApiRouter<AppState> {
-    let table = OpenApiRouter::with_openapi(Description::openapi())
+/// What a gateway may be served without.
+#[derive(Clone, Copy)]
+struct Tapas {
+    retrieval: bool,
+    evaluation: bool,
+}
+
+/// The table. The routes of what is off do not exist.
+fn table(tapas: Tapas) -> OpenApiRouter<AppState> {
+    let mut table = OpenApiRouter::with_openapi(Description::openapi())
         // what clients call
         .merge(api::chat::routes())
         .merge(api::completions::routes())
@@ -30,7 +37,13 @@ fn table(retrieval: bool) -> OpenApiRouter<AppState> {
         // how the counter is
         .merge(api::health::routes())
         .merge(api::metrics::routes());
-    if retrieval { table.merge(documents()) } else { table }
+    if tapas.retrieval {
+        table = table.merge(documents());
+    }
+    if tapas.evaluation {
+        table = table.merge(worth());
+    }
+    table
 }
 
 /// Documents, from their way in to their search.
@@ -50,6 +63,17 @@ fn documents() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
 }
 
+/// What answers are worth.
+#[cfg(feature = "eval")]
+fn worth() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(api::admin::consent::routes()).merge(api::eval::routes())
+}
+
+#[cfg(not(feature = "eval"))]
+fn worth() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+}
+
 /// Whether a gateway serves documents.
 fn serves_documents(app: &AppState) -> bool {
     #[cfg(feature = "retrieval")]
@@ -64,7 +88,7 @@ fn serves_documents(app: &AppState) -> bool {
 
 /// The description of every route, without starting anything.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    described(table(true))
+    described(table(Tapas { retrieval: true, evaluation: true }))
 }
 
 fn described(table: OpenApiRouter<AppState>) -> utoipa::openapi::OpenApi {
@@ -79,10 +103,11 @@ fn described(table: OpenApiRouter<AppState>) -> utoipa::openapi::OpenApi {
 
 /// The whole service, behind the layers that [`crate::layers::enter`] takes requests through.
 pub fn router(app: AppState) -> Result<Router, minijinja::Error> {
-    let retrieval = serves_documents(&app);
-    let (router, _) = table(retrieval).split_for_parts();
+    // A reload cannot turn either on or off.
+    let tapas = Tapas { retrieval: serves_documents(&app), evaluation: app.recorder.capture.is_some() };
+    let (router, _) = table(tapas).split_for_parts();
     let router = router
-        .merge(api::reference::routes(&described(table(retrieval)))?)
+        .merge(api::reference::routes(&described(table(tapas)))?)
         .fallback(|| async { ApiError::no_such_route() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() });
     Ok(router.with_state(app))

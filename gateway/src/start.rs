@@ -56,6 +56,8 @@ pub struct Running {
     pub app: AppState,
     writer: std::thread::JoinHandle<()>,
     writer_stop: CancellationToken,
+    #[cfg(feature = "eval")]
+    desk: Option<crate::evaluation::desk::Desk>,
 }
 
 /// Starts serving: the database is migrated, the journal replayed, the port bound.
@@ -123,6 +125,14 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
     let writer_stop = CancellationToken::new();
     let writer = writer::start(recorder, Arc::new(config.clone()), writer_stop.clone())
         .map_err(|error| told("the recorder cannot start", &error))?;
+    #[cfg(feature = "eval")]
+    let desk = match (&app.recorder.capture, &config.evaluation) {
+        (Some(capture), Some(settings)) => {
+            let desk = crate::evaluation::desk::Desk::start(capture, &Arc::new(config.clone()), settings.threads);
+            Some(desk.map_err(|error| told("the threads of evaluation cannot start", &error))?)
+        }
+        _ => None,
+    };
     remember(&app).await;
     let service = router(app.clone()).map_err(|error| told("the reference page cannot be made", &error))?;
     let workers = Workers::start(workers::threads(config.server.worker_threads))
@@ -155,9 +165,20 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
     }
     app.tasks.spawn(warning::run(app.clone()));
     app.tasks.spawn(refresh(app.clone()));
+    #[cfg(feature = "eval")]
+    app.tasks.spawn(crate::evaluation::retention::run(app.clone()));
     app.tasks.spawn(reload::watch(app.clone()));
     app.tasks.close();
-    Ok(Running { address, metrics_address, first_admin, app, writer, writer_stop })
+    Ok(Running {
+        address,
+        metrics_address,
+        first_admin,
+        app,
+        writer,
+        writer_stop,
+        #[cfg(feature = "eval")]
+        desk,
+    })
 }
 
 /// Makes the data folder, closed to other users. One that is already there keeps the rights its owner gave it.
@@ -222,7 +243,13 @@ impl Running {
         // Requests cut at the end of the drain have written their records by now.
         self.writer_stop.cancel();
         let (writer, journal) = (self.writer, self.app.recorder.journal.clone());
+        #[cfg(feature = "eval")]
+        let desk = self.desk;
         let closed = tokio::task::spawn_blocking(move || {
+            #[cfg(feature = "eval")]
+            if let Some(desk) = desk {
+                desk.stop();
+            }
             journal.flush(Duration::from_secs(1));
             let joined = writer.join();
             (joined.is_ok(), journal.close())

@@ -5,13 +5,18 @@
 //! both databases, and leaves with the change an audit row and a raised directory version.
 
 pub mod audit;
+pub mod chain;
 #[cfg(feature = "retrieval")]
 pub mod chunks;
 #[cfg(feature = "retrieval")]
 pub mod collections;
+pub mod consents;
 #[cfg(feature = "retrieval")]
 pub mod documents;
+pub mod erasure;
 pub mod error;
+pub mod evaluation;
+pub mod feedback;
 pub mod first_admin;
 pub mod grants;
 #[cfg(feature = "retrieval")]
@@ -32,12 +37,15 @@ pub mod pseudonyms;
 pub mod reindex;
 #[cfg(feature = "retrieval")]
 pub mod removals;
+pub mod retention;
+pub mod samples;
 pub mod sql;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod time;
 pub mod totals;
 pub mod usage;
+pub mod verify;
 #[cfg(feature = "retrieval")]
 pub mod work;
 
@@ -104,7 +112,8 @@ impl Database {
                         // busy_timeout first: turning to WAL takes a lock that another process may hold.
                         let pragmas = format!(
                             "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync}; \
-                             PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864;"
+                             PRAGMA foreign_keys = ON; \
+                             PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864;"
                         );
                         connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
                     }
@@ -171,6 +180,23 @@ impl Database {
             // A transaction that reads first and writes later would fail when another process wrote in between.
             Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
             Kind::Postgres => self.pool.begin().await?,
+        })
+    }
+
+    /// Leaves nothing of what was deleted in files of this process: SQLite overwrites it, and keeps older pages in its log
+    /// of writes until that is emptied.
+    async fn forget(&self) -> Result<(), StoreError> {
+        if self.kind == Kind::Sqlite {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&self.pool).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts to read the whole as it is now, whatever is written meanwhile.
+    async fn snapshot(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(match self.kind {
+            Kind::Sqlite => self.pool.begin().await?,
+            Kind::Postgres => self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
         })
     }
 

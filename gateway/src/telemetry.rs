@@ -167,6 +167,8 @@ pub struct Telemetry {
     pub limit_warnings: Family<WarningLabels, Counter>,
     /// Warnings posted to the webhook, by what became of them.
     pub webhooks: Family<ResultLabel, Counter>,
+    /// Contents for evaluation, by what became of them.
+    pub contents: Family<ResultLabel, Counter>,
 }
 
 /// What one finished request adds.
@@ -217,6 +219,12 @@ impl Telemetry {
         registry.register("guichet_limit_warnings", "Limits that passed 80 or 100 percent", limit_warnings.clone());
         let webhooks = Family::<ResultLabel, Counter>::default();
         registry.register("guichet_webhooks", "Warnings posted to the webhook", webhooks.clone());
+        let contents = Family::<ResultLabel, Counter>::default();
+        registry.register(
+            "guichet_evaluation_contents",
+            "Contents for evaluation, by what became of them",
+            contents.clone(),
+        );
         Telemetry {
             registry,
             requests: telemetry_requests,
@@ -234,6 +242,7 @@ impl Telemetry {
             limit_refusals,
             limit_warnings,
             webhooks,
+            contents,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Closed to the keys of projects as a whole, and then by role: what a caller may not see is answered like what does not
 //! exist. Every change is in the audit trail, and effective at once in this process.
 
+pub mod consent;
 pub mod keys;
 pub mod limits;
 pub mod members;

@@ -99,15 +99,17 @@ async fn answer_to(visit: &mut Visit, head: &Head<'_>, model: &Arc<Model>) -> Ap
     let cleaning = cleaning(visit, rendered.as_ref());
     let body = visit.body.clone();
     let build = |deployment: &Deployment| chat_body(&body, head, messages.as_deref(), deployment);
-    generate(visit, head, model, Call::Chat, cleaning, &build).await
+    generate(visit, head, model, Call::Chat, messages.as_deref(), cleaning, &build).await
 }
 
-/// Sends a generation to an engine and relays its answer: chat and text completion alike.
+/// Sends a generation to an engine and relays its answer: chat and text completion alike. `messages`: those of a rendered
+/// prompt.
 pub async fn generate(
     visit: &mut Visit,
     head: &Head<'_>,
     model: &Arc<Model>,
     call: Call,
+    messages: Option<&str>,
     cleaning: Cleaning,
     build: &(dyn Fn(&Deployment) -> ApiResult<Bytes> + Send + Sync),
 ) -> ApiResult<Response> {
@@ -136,6 +138,7 @@ pub async fn generate(
         }),
         bounds: Bounds { total: answer_limit.0, ..Bounds::default() },
     };
+    visit.note_content(head, model, messages);
     let headers = visit.engine_headers();
     let annex = visit.annex.take();
     let Visit { app, caller, turn, class, .. } = visit;
@@ -154,8 +157,8 @@ pub async fn generate(
                 None => bytes,
                 Some(annex) => annex.whole(bytes),
             };
-            let response = json_response(bytes, &slot.model, &slot.deployment);
-            relay::whole(turn.hand_over(), observed, &estimate);
+            let response = json_response(bytes.clone(), &slot.model, &slot.deployment);
+            relay::whole(turn.hand_over(), &bytes, observed, &estimate);
             Ok(response)
         }
         Reply::Stream(slot, opening) => {

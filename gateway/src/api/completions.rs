@@ -55,5 +55,5 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
         shared_edits(&mut edits, head, deployment);
         Ok(edits.finish(body.clone()))
     };
-    generate(visit, head, &model, Call::Completions, Cleaning::default(), &build).await
+    generate(visit, head, &model, Call::Completions, None, Cleaning::default(), &build).await
 }

@@ -25,6 +25,7 @@ use crate::policy::identity::Principal;
 use crate::policy::limits::estimate::Weight;
 use crate::policy::limits::standing::RateHeaders;
 use crate::policy::limits::{Asked, Output};
+use crate::recorder::capture;
 use crate::recorder::{Admission, Endpoint, Turn};
 
 /// Who calls, and what the head of the request says besides.
@@ -85,6 +86,7 @@ pub struct Visit {
     pub class: DataClass,
     /// What is to be put into the answer.
     pub annex: Option<Box<Annex>>,
+    endpoint: Endpoint,
     weight: Weight,
     /// Where the caller's limits stand, once they were asked.
     standing: Option<RateHeaders>,
@@ -120,7 +122,7 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
     };
     turn.parameters(head.parameters());
     let class = caller.who.data_class();
-    let mut visit = Visit { app, caller, body, turn, class, annex: None, weight, standing: None };
+    let mut visit = Visit { app, caller, body, turn, class, annex: None, endpoint, weight, standing: None };
     let mut response = match story(&mut visit, &head).await {
         Ok(response) => response,
         Err(error) => {
@@ -253,6 +255,21 @@ impl Visit {
         let config = self.app.config.load();
         let hosts = &config.outgoing.document_hosts;
         Ok(crate::openai::urls::check_urls(head, |host| hosts.iter().any(|known| known.eq_ignore_ascii_case(host)))?)
+    }
+
+    /// Begins to note the content, where the project agreed to it and live sampling takes it.
+    pub fn note_content(&mut self, head: &Head<'_>, model: &Model, messages: Option<&str>) {
+        let Some(kept) = &self.app.recorder.capture else { return };
+        let content = kept.begin(&capture::Asked {
+            who: &self.caller.who,
+            endpoint: self.endpoint,
+            model: &model.id,
+            head,
+            body: &self.body,
+            messages,
+            prompt: self.turn.prompt_id(),
+        });
+        self.turn.content = content;
     }
 
     /// Headers an engine gets: the id of the request, for its own log.

@@ -1,8 +1,10 @@
-//! `guichet eval`: statistics, grids and retrieval on files, without a server. Standard output is JSON, problems are told in
-//! words.
+//! `guichet eval`: statistics, grids and retrieval on files, without a server; and what is kept of requests, drawn from,
+//! checked, let go of. Standard output is JSON where nothing else is said, problems are told in words.
 
+mod logs;
 #[cfg(feature = "retrieval")]
 mod retrieval;
+mod sample;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -27,6 +29,15 @@ pub enum Command {
     /// Recherche : nDCG, MRR, rappel de vos questions sur vos documents / Retrieval: your queries on your documents
     #[cfg(feature = "retrieval")]
     Retrieval(Box<retrieval::Retrieval>),
+    /// Échantillons des contenus gardés / Samples of what was kept
+    #[command(subcommand)]
+    Sample(sample::Command),
+    /// Vérifie que rien n’a été modifié, ôté ni déplacé / Check that nothing was altered, removed or moved
+    VerifyLog(logs::VerifyLog),
+    /// Supprime ce qui a fait son temps, comme le service le fait seul / Take away what is past its time, as the service does
+    Purge(logs::Purge),
+    /// Efface un usager dans son mois / Erase one end user within a month
+    Erase(logs::Erase),
 }
 
 #[derive(Args)]
@@ -87,6 +98,10 @@ impl Command {
         match self {
             #[cfg(feature = "retrieval")]
             Command::Retrieval(retrieval) => retrieval.run(out).await,
+            Command::Sample(command) => command.run(out).await,
+            Command::VerifyLog(verify) => verify.run(out).await,
+            Command::Purge(purge) => purge.run(out).await,
+            Command::Erase(erase) => erase.run(out).await,
             Command::Stat(stat) => stat.run(out),
             Command::Grid(GridCommand::Show) => Ok(write!(out, "{GUICHET_1}")?),
             Command::Grid(GridCommand::Check { file, json }) => check(file, *json, out),

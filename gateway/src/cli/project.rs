@@ -48,6 +48,25 @@ pub enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Let a project's content be kept for evaluation, redacted; show or take back that consent
+    Consent {
+        /// Name or id of the project
+        project: String,
+        /// Name or id of its organization
+        #[arg(long)]
+        organization: String,
+        /// Version of the notice that tells end users
+        #[arg(long, conflicts_with = "withdraw")]
+        notice: Option<String>,
+        /// Take it back: nothing more is kept, and what was goes
+        #[arg(long)]
+        withdraw: bool,
+        #[command(flatten)]
+        source: Source,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List projects
     List {
         /// Only those of this organization
@@ -103,6 +122,26 @@ impl Command {
                     "{} / {}: {} active users in {}",
                     project.organization, project.name, made.users, made.month
                 )?;
+            }
+            Command::Consent { project, organization, notice, withdraw, source, json } => {
+                let database = source.database().await?;
+                let project = find(&database, organization, project).await?;
+                if *withdraw {
+                    let mut change = database.change(Actor::CLI).await?;
+                    change.withdraw_consent(project.id).await?;
+                    change.commit().await?;
+                } else if let Some(notice) = notice {
+                    let mut change = database.change(Actor::CLI).await?;
+                    change.give_consent(project.id, notice).await?;
+                    change.commit().await?;
+                }
+                let consent = database.consent(project.id).await?;
+                let named = format!("{} / {}", project.organization, project.name);
+                match consent {
+                    consent if *json => writeln!(out, "{}", serde_json::to_string(&consent)?)?,
+                    Some(consent) => writeln!(out, "{named}: content may be kept, notice {}", consent.notice)?,
+                    None => writeln!(out, "{named}: no content is kept")?,
+                }
             }
             Command::List { organization, source, json } => {
                 let database = source.database().await?;

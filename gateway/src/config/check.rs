@@ -1,5 +1,6 @@
 //! What the types of the configuration cannot say: names that must exist, be unique, or make sense together.
 
+mod evaluation;
 mod limits;
 mod retrieval;
 
@@ -91,6 +92,7 @@ pub(super) fn check(origin: &Origin, config: &Config, problems: &mut Vec<Problem
     }
     limits::check(config, !broken_models, &mut checker);
     retrieval::check(config, !broken_models, &mut checker);
+    evaluation::check(config, !broken_models, &mut checker);
 }
 
 fn settings(config: &Config, checker: &mut Checker<'_>) {
@@ -100,6 +102,7 @@ fn settings(config: &Config, checker: &mut Checker<'_>) {
         ("server.body_timeout", zero(&config.server.body_timeout)),
         ("server.keepalive", zero(&config.server.keepalive)),
         ("records.flush", zero(&config.records.flush)),
+        ("records.keep", zero(&config.records.keep)),
         ("fleet.connect_timeout", zero(&config.fleet.connect_timeout)),
         ("fleet.health_interval", zero(&config.fleet.health_interval)),
         ("fleet.eject", zero(&config.fleet.eject)),

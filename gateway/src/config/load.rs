@@ -254,7 +254,7 @@ fn stand_in(tree: &mut Value, path: &[Step]) -> bool {
         "url" => Value::from("http://127.0.0.1/"),
         "deployments" => Value::Array(Vec::new()),
         "secret" => serde_json::json!({"env": check::MISSING}),
-        "per_second" | "burst" | "wh_per_1000_output" | "g_per_kwh" => Value::from(1),
+        "per_second" | "burst" | "wh_per_1000_output" | "g_per_kwh" | "rate" => Value::from(1),
         _ => Value::from(check::MISSING),
     };
     match at(tree, parents) {

@@ -152,11 +152,17 @@ pub struct Records {
     pub spool: Size,
     /// `refuse` or `serve` new requests when the spool is full.
     pub when_full: WhenFull,
+    /// How long usage records are kept in the database.
+    #[schema(value_type = String)]
+    pub keep: Span,
 }
+
+/// How long usage records are kept where nothing says otherwise.
+const KEEP: Span = Span::seconds(365 * 86_400);
 
 impl Default for Records {
     fn default() -> Self {
-        Records { flush: Span::millis(50), sync: true, spool: Size(1 << 30), when_full: WhenFull::Refuse }
+        Records { flush: Span::millis(50), sync: true, spool: Size(1 << 30), when_full: WhenFull::Refuse, keep: KEEP }
     }
 }
 

@@ -348,6 +348,8 @@ pub fn payer(work: &Work) -> Principal {
         data_class: class(work),
         cleaning: Cleaning::default(),
         made_by: None,
+        // Texts of documents are not requests of anybody.
+        notice: None,
     };
     Principal::new(key, None, Owner::Project(project))
 }

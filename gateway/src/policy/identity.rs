@@ -44,6 +44,8 @@ pub struct ProjectKey {
     pub cleaning: Cleaning,
     /// The member of this organization who made the key: their limits count it.
     pub made_by: Option<i64>,
+    /// Version of the notice under which content may be kept; absent: none is.
+    pub notice: Option<Arc<str>>,
 }
 
 /// A key that acts with one member's roles.
@@ -188,6 +190,26 @@ impl Principal {
         self.can_read(organization) || self.can_build(organization, project)
     }
 
+    /// Content kept in an organization, changing nothing: those who evaluate and those who audit, nobody else.
+    pub fn can_read_content(&self, organization: i64) -> bool {
+        self.can_evaluate(Some(organization))
+            || self.holds(Role::Auditor, Scope::Instance)
+            || self.holds(Role::Auditor, Scope::Organization(organization))
+    }
+
+    /// What [`Principal::can_read_content`] allows.
+    pub fn content_reach(&self) -> Reach {
+        let mut organizations = Vec::new();
+        for held in self.grants() {
+            match (held.role, held.scope) {
+                (Role::Evaluator | Role::Auditor, Scope::Instance) => return Reach::Everything,
+                (Role::Evaluator | Role::Auditor, Scope::Organization(id)) => organizations.push(id),
+                _ => {}
+            }
+        }
+        Reach::Only { organizations, projects: Vec::new() }
+    }
+
     /// Evaluation in an organization; `None` is the instance.
     pub fn can_evaluate(&self, organization: Option<i64>) -> bool {
         self.holds(Role::Evaluator, Scope::Instance)
@@ -265,6 +287,7 @@ pub(crate) mod tests {
             data_class: DataClass::Internal,
             cleaning: Cleaning::default(),
             made_by: None,
+            notice: None,
         };
         Principal::new(id, None, Owner::Project(project))
     }

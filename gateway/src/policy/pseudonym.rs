@@ -76,18 +76,35 @@ impl Pseudonyms {
     fn pseudonym_at(&self, organization: i64, user: &str, at: i64) -> Option<String> {
         let months = self.months.load();
         let month = months.iter().find(|month| (month.start..month.end).contains(&at))?;
-        let mut mac = month.mac.clone();
-        mac.update(&organization.to_be_bytes());
-        mac.update(user.as_bytes());
-        let digest = mac.finalize().into_bytes();
-        let mut text = String::with_capacity(32);
-        for byte in digest.iter().take(16) {
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(digit), 16)?);
-            }
-        }
-        Some(text)
+        written(month.mac.clone(), organization, user)
     }
+
+    /// The pseudonym of `user` in an organization in a month (`2026-11`), from the database. `None` when the month's key is
+    /// gone: nobody can tell any more whom its pseudonyms stand for.
+    pub async fn past(
+        database: &Database,
+        month: &str,
+        organization: i64,
+        user: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let Some(secret) = database.known_pseudonym_secret(month).await? else { return Ok(None) };
+        let mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes())
+            .map_err(|error| StoreError::Other(error.to_string()))?;
+        Ok(written(mac, organization, user))
+    }
+}
+
+fn written(mut mac: Hmac<Sha256>, organization: i64, user: &str) -> Option<String> {
+    mac.update(&organization.to_be_bytes());
+    mac.update(user.as_bytes());
+    let digest = mac.finalize().into_bytes();
+    let mut text = String::with_capacity(32);
+    for byte in digest.iter().take(16) {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(digit), 16)?);
+        }
+    }
+    Some(text)
 }
 
 fn month_of(at: i64) -> Option<Date> {

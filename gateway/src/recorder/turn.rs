@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::capture::Draft;
 use super::{Admission, Outcome, Record, Recorder};
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::Trail;
@@ -39,6 +40,8 @@ pub struct Turn {
     /// What is held of the caller's limits until the end.
     reservation: Option<Reservation>,
     pub trail: Trail,
+    /// What is noted of the content, of a project that agreed to it.
+    pub content: Option<Box<Draft>>,
 }
 
 impl Turn {
@@ -53,11 +56,17 @@ impl Turn {
             journaled,
             reservation: None,
             trail: Trail::default(),
+            content: None,
         }
     }
 
     pub fn id(&self) -> &str {
         self.draft.as_ref().map_or("", |draft| &draft.id)
+    }
+
+    /// Id of the named prompt.
+    pub fn prompt_id(&self) -> Option<&str> {
+        self.draft.as_ref()?.prompt_id.as_deref()
     }
 
     pub fn input_estimate(&self) -> u64 {
@@ -111,6 +120,7 @@ impl Turn {
             journaled: self.journaled,
             reservation: self.reservation.take(),
             trail: std::mem::take(&mut self.trail),
+            content: self.content.take(),
         }
     }
 
@@ -199,6 +209,9 @@ impl Turn {
             energy_wh: record.energy_wh,
             model: self.trail.model.as_ref().map(|model| &model.id),
         });
+        if let Some(content) = self.content.take() {
+            content.close(&record);
+        }
         if self.journaled
             && let Err(refused) = self.recorder.journal.end(&record)
         {

@@ -156,8 +156,55 @@ impl Database {
                 }),
             }
         }
+        for (organization_id, name, counts) in self.frozen_users(reach, organization, month).await? {
+            let accounts: i64 =
+                sqlx::query_scalar("SELECT COUNT(*) FROM members WHERE organization_id = $1 AND disabled_at IS NULL")
+                    .bind(organization_id)
+                    .fetch_one(self.pool())
+                    .await?;
+            let [requests, identified, people] = counts;
+            let measurable = requests > 0 && identified * 100 >= requests * MEASURABLE;
+            let before = all.iter().position(|known| known.organization_id == organization_id);
+            let attested = before.map(|at| all.swap_remove(at).attested).unwrap_or_default();
+            all.push(ActiveUsers {
+                organization_id,
+                organization: name,
+                month: month.name.clone(),
+                accounts,
+                requests,
+                identified_share: (requests > 0).then(|| identified as f64 / requests as f64),
+                active_end_users: measurable.then_some(people),
+                measure: if measurable { "mesuré" } else { "non mesurable" },
+                attested,
+            });
+        }
         all.sort_by_key(|one| one.organization_id);
         Ok(all)
+    }
+
+    /// Counts of a month noted before its records or its pseudonyms began to go: requests, of them identified, people.
+    async fn frozen_users(
+        &self,
+        reach: &Reach,
+        organization: Option<i64>,
+        month: &Month,
+    ) -> Result<Vec<(i64, Option<String>, [i64; 3])>, StoreError> {
+        let mut sql = Sql::new(
+            "SELECT t.organization_id, o.name AS organization, t.requests, t.identified, t.users FROM monthly_users t \
+             LEFT JOIN organizations o ON o.id = t.organization_id WHERE t.month = ",
+        );
+        sql.bind(month.name.as_str());
+        // What a project's people see is counted from its own records.
+        reach.narrow(&mut sql, "t.organization_id", None);
+        if let Some(id) = organization {
+            sql.push(" AND t.organization_id = ").bind(id);
+        }
+        let rows = sql.fetch(self.pool()).await?;
+        let read = rows.iter().map(|row| {
+            let counts = [row.try_get("requests")?, row.try_get("identified")?, row.try_get("users")?];
+            Ok((row.try_get("organization_id")?, row.try_get("organization")?, counts))
+        });
+        Ok(read.collect::<Result<_, sqlx::Error>>()?)
     }
 
     /// Attested counts of a month, with the organization, its name and its accounts.

@@ -26,9 +26,10 @@ pub struct Known {
 
 // Neither revoked, nor of something archived or disabled. Expiry is left to the reader's clock.
 const COLUMNS: &str = "SELECT v.version, t.public_id, t.hash, t.expires_at, t.member_id, t.project_id, \
-     p.name AS project, p.data_class, p.cleaning, o.id AS organization_id, o.name AS organization, m.email, \
+     p.name AS project, p.data_class, p.cleaning, s.notice, o.id AS organization_id, o.name AS organization, m.email, \
      m.name AS member, c.id AS made_by FROM keys t JOIN directory_version v ON v.id = 1 \
      LEFT JOIN projects p ON p.id = t.project_id LEFT JOIN members m ON m.id = t.member_id \
+     LEFT JOIN consents s ON s.project_id = p.id \
      LEFT JOIN organizations o ON o.id = COALESCE(p.organization_id, m.organization_id) \
      LEFT JOIN members c ON c.id = t.created_by AND c.organization_id = o.id \
      WHERE t.revoked_at IS NULL AND p.archived_at IS NULL AND o.archived_at IS NULL AND m.disabled_at IS NULL";
@@ -93,6 +94,7 @@ fn read(row: &AnyRow, grants: &HashMap<i64, Vec<Held>>) -> Result<(KeyId, Known)
             data_class: column("data_class", row.try_get::<&str, _>("data_class")?.parse())?,
             cleaning: column("cleaning", serde_json::from_str(row.try_get("cleaning")?))?,
             made_by: row.try_get("made_by")?,
+            notice: row.try_get::<Option<String>, _>("notice")?.map(Into::into),
         }),
     };
     let principal = Principal::new(id, row.try_get("expires_at")?, owner);

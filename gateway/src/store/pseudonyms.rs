@@ -4,6 +4,12 @@ use super::{Database, StoreError, now};
 use crate::config::Secret;
 
 impl Database {
+    /// The secret of a month, if it is still there.
+    pub async fn known_pseudonym_secret(&self, month: &str) -> Result<Option<Secret>, StoreError> {
+        let query = sqlx::query_scalar("SELECT secret FROM pseudonym_keys WHERE month = $1").bind(month);
+        Ok(query.fetch_optional(self.pool()).await?.map(|secret: String| Secret::new(secret)))
+    }
+
     /// The secret of a month (`2026-11`), made at the first call; 64 hexadecimal digits.
     pub async fn pseudonym_secret(&self, month: &str) -> Result<Secret, StoreError> {
         let mut noise = [0_u8; 32];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Arguments, AssertSqlSafe, Row};
 
+use super::chain::{self, Head, Log, record_hash};
 use super::page::Reach;
 use super::projects::column;
 use super::sql::Sql;
@@ -67,7 +68,7 @@ impl Inserts {
 /// The only text that differs between the databases, by its placeholders: SQLite looks `$1` up in a list of names, and
 /// thousands of them made of this insert half of the CPU of a busy gateway.
 fn insert_text(rows: usize, kind: Kind) -> String {
-    let mut text = format!("INSERT INTO usage_records ({}) VALUES ", COLUMNS.join(", "));
+    let mut text = format!("INSERT INTO usage_records ({}, seq) VALUES ", COLUMNS.join(", "));
     let mut place = 0;
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ", (" });
@@ -85,7 +86,11 @@ fn insert_text(rows: usize, kind: Kind) -> String {
                 _ => text.push_str(&format!("{comma}{holder}")),
             }
         }
-        text.push(')');
+        place += 1;
+        match kind {
+            Kind::Sqlite => text.push_str(", ?)"),
+            Kind::Postgres => text.push_str(&format!(", ${place})")),
+        }
     }
     text.push_str(" ON CONFLICT (id) DO NOTHING");
     text
@@ -129,7 +134,7 @@ fn bind(values: &mut AnyArguments, record: &Record) -> Result<(), sqlx::error::B
     Ok(())
 }
 
-fn read(row: &AnyRow) -> Result<Record, sqlx::Error> {
+pub(super) fn read(row: &AnyRow) -> Result<Record, sqlx::Error> {
     Ok(Record {
         id: row.try_get("id")?,
         started_at: row.try_get("started_at")?,
@@ -203,26 +208,66 @@ impl UsageFilter {
 }
 
 impl Database {
-    /// Stores records, all or none. One already there is left as it is, so trying again is harmless. Records must be
-    /// [`tidied`](Record::tidied).
+    /// Stores records, all or none, and chains them. One already there is left as it is, so trying again is harmless. Records
+    /// must be [`tidied`](Record::tidied).
     pub async fn insert_records(&self, records: &[Record]) -> Result<(), StoreError> {
         if records.is_empty() {
             return Ok(());
         }
+        let all: Vec<&Record> = records.iter().collect();
+        if self.insert_new(&all).await? {
+            return Ok(());
+        }
+        // Some were stored by a run that ended before it could say so: chain the others only.
+        let stored = self.stored_ids(records).await?;
+        let mut seen = std::collections::HashSet::new();
+        let fresh: Vec<&Record> =
+            records.iter().filter(|record| !stored.contains(&record.id) && seen.insert(&*record.id)).collect();
+        if fresh.is_empty() || self.insert_new(&fresh).await? {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable("another process stores the same records".to_owned()))
+    }
+
+    /// Stores records that are not there yet. False, and nothing is stored, when one is.
+    async fn insert_new(&self, records: &[&Record]) -> Result<bool, StoreError> {
+        let hashes = records.iter().map(|record| record_hash(*record)).collect::<Result<Vec<_>, _>>()?;
+        let newest = records.iter().map(|record| record.started_at).max().unwrap_or(0);
         let mut tx = self.begin().await?;
-        let mut rest = records;
+        let mut head = Head::take(&mut tx, Log::Usage).await?;
+        let (mut rest, mut seq, mut stored) = (records, head.next_seq, 0);
         for (text, size) in self.inserts.0.iter().zip(SIZES) {
             while let Some((chunk, after)) = rest.split_at_checked(size) {
                 let mut values = AnyArguments::default();
-                values.reserve(size * COLUMNS.len(), 0);
+                values.reserve(size * (COLUMNS.len() + 1), 0);
                 for record in chunk {
-                    bind(&mut values, record).map_err(|error| StoreError::Other(error.to_string()))?;
+                    let bound = bind(&mut values, record).and_then(|()| values.add(seq));
+                    bound.map_err(|error| StoreError::Other(error.to_string()))?;
+                    seq += 1;
                 }
-                sqlx::query_with(AssertSqlSafe(Arc::clone(text)), values).execute(&mut *tx).await?;
+                stored +=
+                    sqlx::query_with(AssertSqlSafe(Arc::clone(text)), values).execute(&mut *tx).await?.rows_affected();
                 rest = after;
             }
         }
-        Ok(tx.commit().await?)
+        if stored != records.len() as u64 {
+            return Ok(false);
+        }
+        head.append(&mut tx, chain::Kind::Records, &hashes, newest).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn stored_ids(&self, records: &[Record]) -> Result<std::collections::HashSet<String>, StoreError> {
+        let mut stored = std::collections::HashSet::new();
+        for chunk in records.chunks(500) {
+            let mut sql = Sql::new("SELECT t.id FROM usage_records t WHERE t.id IN ");
+            sql.bind_list(chunk.iter().map(|record| record.id.as_str()));
+            for row in sql.fetch(self.pool()).await? {
+                stored.insert(row.try_get("id")?);
+            }
+        }
+        Ok(stored)
     }
 
     /// Records, newest first; `before` is the id of the last one already seen.

@@ -3,6 +3,7 @@
 //! the bounds of a line are those of each; the exact order of one line is one replica's.
 
 #![expect(clippy::expect_used, reason = "in tests, a panic is how a failure is told")]
+#![expect(clippy::print_stdout, reason = "figures are told to who reads the output")]
 
 mod flood;
 mod line;

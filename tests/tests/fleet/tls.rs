@@ -8,14 +8,15 @@ use tests::database::{Backend, TestDatabase};
 use tests::process::Process;
 use tests::{Chat, FakeEngine, chat};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::streamed;
 
-/// The engine behind a front that speaks TLS as `localhost`; its port and its certificate.
-async fn front(engine: &FakeEngine) -> (u16, String) {
+/// The engine behind a front that speaks TLS as `localhost`, as long as its tasks are kept; its port and its certificate.
+async fn front(engine: &FakeEngine) -> (u16, String, JoinSet<()>) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(tokio_rustls::rustls::crypto::ring::default_provider()))
@@ -28,10 +29,12 @@ async fn front(engine: &FakeEngine) -> (u16, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
     let behind = engine.url().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
-    tokio::task::spawn(async move {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
         while let Ok((socket, _)) = listener.accept().await {
             let (acceptor, behind) = (acceptor.clone(), behind.clone());
-            tokio::task::spawn(async move {
+            connections.spawn(async move {
                 // A client that does not trust the certificate leaves.
                 let Ok(mut secure) = acceptor.accept(socket).await else { return };
                 let mut plain = TcpStream::connect(behind).await.expect("the engine");
@@ -39,7 +42,7 @@ async fn front(engine: &FakeEngine) -> (u16, String) {
             });
         }
     });
-    (port, made.cert.pem())
+    (port, made.cert.pem(), tasks)
 }
 
 async fn gateway(port: u16, trusted: &str) -> Process {
@@ -59,7 +62,7 @@ async fn gateway(port: u16, trusted: &str) -> Process {
 async fn an_engine_behind_tls_answers_whole_and_streamed() {
     let engine = FakeEngine::start().await;
     engine.script(Chat::text("Oui, bien sûr."));
-    let (port, certificate) = front(&engine).await;
+    let (port, certificate, _front) = front(&engine).await;
     let app = gateway(port, &certificate).await;
     let key = app.key("A", "internal").await;
     for _ in 0..5 {
@@ -77,7 +80,7 @@ async fn an_engine_behind_tls_answers_whole_and_streamed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_with_a_certificate_of_nobody_is_not_asked() {
     let engine = FakeEngine::start().await;
-    let ((port, _), (_, other)) = (front(&engine).await, front(&engine).await);
+    let ((port, _, _front), (_, other, _)) = (front(&engine).await, front(&engine).await);
     let app = gateway(port, &other).await;
     let key = app.key("A", "internal").await;
     let (status, answer) = app.post("/v1/chat/completions", &key.secret, &chat("m")).await;

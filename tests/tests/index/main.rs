@@ -4,6 +4,7 @@
 //! where one listens for gRPC.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+#![expect(clippy::print_stdout, reason = "what ran, and the seed of a failure, are told")]
 
 mod changes;
 mod crowd;

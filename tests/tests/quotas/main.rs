@@ -5,6 +5,7 @@
 //! and on two processes of the real binary, on one PostgreSQL and one Redis, asked in turn.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+#![expect(clippy::print_stdout, reason = "figures are told to who reads the output")]
 
 mod changes;
 mod memory;

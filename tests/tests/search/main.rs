@@ -4,7 +4,7 @@
 //! retrieval` ([`evaluation`]) and the pages of the documentation ([`pages`]). On SQLite and on PostgreSQL, on the
 //! embedded index, with an engine whose vectors depend on the text alone.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "in tests, a panic is how a failure is told")]
 
 mod citing;
 mod classes;

@@ -1,0 +1,51 @@
+//! `/v1/eval/*` and `/v1/feedback`: what evaluators and auditors read, draw and keep. There only where the configuration has
+//! a section `evaluation`.
+//!
+//! Closed to the keys of projects, feedback apart; then by role, and by organization: content of one organization is
+//! answered to who evaluates or audits another like content that does not exist.
+
+mod erasures;
+mod feedback;
+mod purge;
+mod records;
+mod samples;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::api::admin::allowed;
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult};
+use crate::policy::identity::Principal;
+use crate::store::page::Reach;
+
+pub fn routes() -> OpenApiRouter<AppState> {
+    let members = OpenApiRouter::new()
+        .merge(records::routes())
+        .merge(samples::routes())
+        .merge(erasures::routes())
+        .merge(purge::routes())
+        .merge(feedback::read_routes())
+        .route_layer(axum::middleware::from_fn(members_only));
+    members.merge(feedback::write_routes())
+}
+
+/// A project's key evaluates nothing, whatever a handler looks at.
+async fn members_only(request: Request, next: Next) -> Response {
+    match request.extensions().get::<Principal>() {
+        Some(who) if who.member().is_some() => next.run(request).await,
+        _ => ApiError::role_denied().into_response(),
+    }
+}
+
+/// Whose content the caller may read. Refused to one who may read none.
+fn reach(who: &Principal) -> ApiResult<Reach> {
+    let reach = who.content_reach();
+    let reads = match &reach {
+        Reach::Everything => true,
+        Reach::Only { organizations, .. } => !organizations.is_empty(),
+    };
+    allowed(reads).map(|()| reach)
+}
