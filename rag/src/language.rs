@@ -1,14 +1,15 @@
 //! Which language a text is in, by its small words: enough to choose an analysis.
 
+#[cfg(feature = "documents")]
 use serde::{Deserialize, Serialize};
 
 /// A language whose analysis we have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "documents", derive(Serialize, Deserialize), serde(rename_all = "lowercase"))]
 pub enum Language {
-    #[serde(rename = "fr")]
+    #[cfg_attr(feature = "documents", serde(rename = "fr"))]
     French,
-    #[serde(rename = "en")]
+    #[cfg_attr(feature = "documents", serde(rename = "en"))]
     English,
 }
 

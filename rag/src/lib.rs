@@ -29,7 +29,6 @@ pub mod fuse;
 pub mod highlight;
 #[cfg(feature = "documents")]
 pub mod index;
-#[cfg(feature = "documents")]
 pub mod language;
 #[cfg(feature = "documents")]
 pub mod pack;
@@ -44,7 +43,6 @@ pub mod split;
 
 #[cfg(feature = "documents")]
 pub use document::{Block, BlockKind, Document, PageState};
-#[cfg(feature = "documents")]
 pub use language::Language;
 #[cfg(feature = "documents")]
 pub use parse::{Limits, Refusal, parse};

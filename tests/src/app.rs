@@ -16,7 +16,7 @@ use crate::database::{Backend, TestDatabase};
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct TestApp {
-    pub running: Option<Running>,
+    pub running: Served,
     pub url: String,
     pub client: Client,
     pub admin_key: String,
@@ -25,6 +25,26 @@ pub struct TestApp {
     /// Other gateways on the same database: each is asked in turn.
     others: Vec<String>,
     turns: [AtomicUsize; 2],
+}
+
+/// A gateway of this process, or none. One with documents is stopped before its folder goes: the index writes its last
+/// there, and fails loudly when it cannot.
+pub struct Served(Option<Running>);
+
+impl Served {
+    pub fn as_ref(&self) -> Option<&Running> {
+        self.0.as_ref()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take()
+            && running.app.retrieval.is_some()
+        {
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(running.stop()));
+        }
+    }
 }
 
 /// A project's key, and what it belongs to.
@@ -107,7 +127,7 @@ impl TestApp {
         database: TestDatabase,
     ) -> TestApp {
         let (others, turns) = (Vec::new(), <[AtomicUsize; 2]>::default());
-        TestApp { running, url, client: Client::new(), admin_key, folder, database, others, turns }
+        TestApp { running: Served(running), url, client: Client::new(), admin_key, folder, database, others, turns }
     }
 
     /// From now on, requests go in turn to this gateway and to another on the same database.
@@ -142,7 +162,7 @@ impl TestApp {
 
     /// Stops the gateway and gives back what it leaves.
     pub async fn stop(mut self) -> (TempDir, TestDatabase) {
-        if let Some(running) = self.running.take() {
+        if let Some(running) = self.running.0.take() {
             running.stop().await;
         }
         (self.folder, self.database)

@@ -51,6 +51,15 @@ async fn openapi_is_what_the_gateway_serves() {
     let told = guichet(folder.path(), &["openapi"]);
     assert_eq!((told.code, told.err.as_str()), (Some(0), ""), "{told:?}");
     let printed: Value = serde_json::from_str(&told.out).expect("JSON");
-    assert_eq!(printed, served);
+    // What is off is not served, and printed all the same: it is what this program can do.
+    let paths = served["paths"].as_object().expect("paths");
+    assert!(paths.contains_key("/v1/chat/completions") && !paths.contains_key("/v1/search"), "{paths:?}");
+    for (path, said) in paths {
+        assert_eq!(&printed["paths"][path], said, "{path}");
+    }
+    for path in ["/v1/search", "/v1/collections", "/v1/feedback"] {
+        assert!(printed["paths"][path].is_object(), "{path}");
+    }
+    assert_eq!((&printed["info"], &printed["security"]), (&served["info"], &served["security"]));
     assert!(std::fs::read_dir(folder.path()).expect("the folder").next().is_none(), "printing makes nothing");
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::engine::{Embeddings, Reply, ms};
 use tests::{Backend, TestApp, on_each_database};
 
-use crate::stand::{DIMENSIONS, Gateway, MODEL, Stand, configuration, made};
+use crate::stand::{DIMENSIONS, MODEL, Stand, configuration, made};
 
 on_each_database!(
     a_document_leaves_nothing,
@@ -82,7 +82,7 @@ async fn what_was_not_removed_is_removed_after_a_restart(backend: Backend) {
     }
     pool.close().await;
     assert!(file.iter().all(|file| file.exists()));
-    let app = Gateway::new(TestApp::in_folder(folder, database, &configuration(&engine, "")).await);
+    let app = TestApp::in_folder(folder, database, &configuration(&engine, "")).await;
     nothing_is_left(&Stand { app, engine, key }).await;
 }
 

@@ -1,6 +1,5 @@
 //! What these tests stand on: a gateway with an embedding engine that computes vectors from texts, and forms.
 
-use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,8 +8,6 @@ use rag::index::Space;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AnyPool, AssertSqlSafe};
-use tempfile::TempDir;
-use tests::database::TestDatabase;
 use tests::engine::Embeddings;
 use tests::{Backend, FakeEngine, Key, TestApp, read};
 
@@ -20,38 +17,8 @@ pub const MODEL: &str = "vecteurs";
 /// A machine that does other things may take its time.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A gateway that is stopped before its folder goes: the index writes its last there, and fails loudly when it cannot.
-pub struct Gateway(Option<TestApp>);
-
-impl Gateway {
-    pub fn new(app: TestApp) -> Gateway {
-        Gateway(Some(app))
-    }
-
-    /// Stops it; what it leaves.
-    pub async fn stop(mut self) -> (TempDir, TestDatabase) {
-        self.0.take().expect("it is there until it is stopped").stop().await
-    }
-}
-
-impl Deref for Gateway {
-    type Target = TestApp;
-
-    fn deref(&self) -> &TestApp {
-        self.0.as_ref().expect("it is there until it is stopped")
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if let Some(running) = self.0.as_mut().and_then(|app| app.running.take()) {
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(running.stop()));
-        }
-    }
-}
-
 pub struct Stand {
-    pub app: Gateway,
+    pub app: TestApp,
     pub engine: FakeEngine,
     /// A project's key of « Ministère A ».
     pub key: Key,
@@ -77,7 +44,7 @@ impl Stand {
     pub async fn with(backend: Backend, more: &str) -> Stand {
         let engine = FakeEngine::start().await;
         engine.script_model(MODEL, Embeddings::of(DIMENSIONS));
-        let app = Gateway::new(TestApp::on(backend, &configuration(&engine, more)).await);
+        let app = TestApp::on(backend, &configuration(&engine, more)).await;
         let key = app.key("Ministère A", "internal").await;
         Stand { app, engine, key }
     }

@@ -36,7 +36,7 @@ async fn refused(make: impl Fn() -> RequestBuilder, status: u16, code: &str) -> 
         let names = |object: &Value| object.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
         assert_eq!(
             (names(&body), names(&body["error"]).len()),
-            (vec!["detail".to_owned(), "error".to_owned()], 4),
+            (vec!["error".to_owned(), "detail".to_owned()], 4),
             "{body}"
         );
         for inside in ["127.0.0.1", "10.0.3.7", "gpu-07", "gct_", "sqlx", "hyper", "thread", "/v1/chat/completions"] {
