@@ -9,6 +9,7 @@ use guichet::config::load::{Origin, from_text};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::database::{Backend, TestDatabase};
 
@@ -41,8 +42,10 @@ impl Drop for Served {
     fn drop(&mut self) {
         if let Some(running) = self.0.take()
             && running.app.retrieval.is_some()
+            // On a runtime of one thread nothing runs while this waits.
+            && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
         {
-            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(running.stop()));
+            tokio::task::block_in_place(|| Handle::current().block_on(running.stop()));
         }
     }
 }

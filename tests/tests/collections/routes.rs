@@ -215,7 +215,7 @@ async fn wrong_requests_name_the_field(backend: Backend) {
 }
 
 /// Without the section `retrieval` nothing of it exists, in the description neither.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_retrieval_there_is_no_route() {
     let engine = FakeEngine::start().await;
     let app = TestApp::start(&format!("models:\n{}", model("fake/plain", "chat", &engine.url(), ""))).await;

@@ -34,7 +34,7 @@ fn said(call: &Call) -> (String, String) {
     (text(&messages[0]), text(messages.last().unwrap()))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_says_what_it_stands_on() {
     on_both(|backend| async move {
         let (stand, collection) = stand(backend).await;
@@ -72,7 +72,7 @@ fn events(text: &str) -> Vec<Value> {
     data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).expect("JSON")).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_carries_its_sources_in_the_chunk_that_ends_the_choice() {
     let (stand, collection) = stand(Backend::Sqlite).await;
     for include in [false, true] {
@@ -99,7 +99,7 @@ async fn a_stream_carries_its_sources_in_the_chunk_that_ends_the_choice() {
 }
 
 /// The first words are there before the last are written.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_the_stream_waits_for_its_sources() {
     use futures_util::StreamExt;
     let (stand, collection) = stand(Backend::Sqlite).await;
@@ -122,7 +122,7 @@ async fn nothing_of_the_stream_waits_for_its_sources() {
     assert!(text.contains("\"citations\":"), "{text}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tool_of_type_search_asks_too() {
     let (stand, collection) = stand(Backend::Sqlite).await;
     let function = json!({"type": "function", "function": {"name": "meteo", "parameters": {}}});
@@ -141,7 +141,7 @@ async fn a_tool_of_type_search_asks_too() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_that_follows_others_is_rewritten() {
     let (stand, collection) = stand(Backend::Sqlite).await;
     let mut body = evalap(collection);
@@ -168,7 +168,7 @@ async fn a_question_that_follows_others_is_rewritten() {
     assert_eq!((status, &answer["choices"][0]["message"]["content"]), (200, &json!(ANSWER)), "{answer}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_nothing_is_found_the_model_is_told_so() {
     let (stand, collection) = stand(Backend::Sqlite).await;
     let nothing = "Les documents consultés ne permettent pas de répondre à cette question.";
@@ -182,7 +182,7 @@ async fn when_nothing_is_found_the_model_is_told_so() {
     assert!(user.contains("Aucun passage n'a été trouvé.") && system.contains(nothing), "{user}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passages_are_packed_into_a_budget_without_repeats() {
     let stand = Stand::with(Backend::Sqlite, "  chat: {passage_tokens: 300}\n").await;
     let collection = stand.collection("long").await;
@@ -201,7 +201,7 @@ async fn passages_are_packed_into_a_budget_without_repeats() {
     assert!(user.len() < 300 * 4 && user.matches("La démission se donne.").count() <= 1, "{user}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_asked_wrongly_is_named() {
     let (stand, collection) = stand(Backend::Sqlite).await;
     let ask = async |edit: fn(&mut Value)| {
@@ -221,7 +221,7 @@ async fn what_is_asked_wrongly_is_named() {
 }
 
 /// A chat without search: its bytes reach the engine as they came, `search: false` and all.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_chat_passes_untouched() {
     let (stand, _) = stand(Backend::Sqlite).await;
     let body =
@@ -234,7 +234,7 @@ async fn a_plain_chat_passes_untouched() {
 }
 
 /// Numbers the model makes up are told apart.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn citations_of_nothing_are_told_apart() {
     let (stand, collection) = stand(Backend::Sqlite).await;
     stand.engine.script_model(CHAT, Chat::text("Cela dure un mois [1], et même deux [7]."));

@@ -11,7 +11,7 @@ fn cites(model: &str, collection: i64) -> Value {
         "search": true, "search_args": {"collections": [collection], "method": "lexical", "k": 3}})
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sensitive_collection_raises_the_class_of_a_public_project() {
     let stand = Stand::start(Backend::Sqlite).await;
     let public = stand.app.key("Ministère B", "public").await;
@@ -48,7 +48,7 @@ async fn a_sensitive_collection_raises_the_class_of_a_public_project() {
 }
 
 /// An embedding model that a class may not reach refuses the search, even of a question it has embedded before.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_remembered_question_obeys_the_rules() {
     let stand = Stand::start(Backend::Sqlite).await;
     let public = stand.app.key("Ministère B", "public").await;

@@ -51,7 +51,7 @@ pub async fn run(folder: &Path, more: &[&str]) -> (bool, Value, String) {
     (output.status.success(), told, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn words_find_what_is_judged() {
     let folder = tempfile::TempDir::new().expect("a folder");
     files(folder.path());
@@ -72,7 +72,7 @@ async fn words_find_what_is_judged() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_and_units() {
     let folder = tempfile::TempDir::new().expect("a folder");
     files(folder.path());
@@ -88,7 +88,7 @@ async fn filters_and_units() {
 }
 
 /// Vectors are asked once; a second run, and a run cut short, take them from the folder.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vectors_are_embedded_once() {
     let folder = tempfile::TempDir::new().expect("a folder");
     files(folder.path());
@@ -114,7 +114,7 @@ async fn vectors_are_embedded_once() {
     assert_eq!(engine.posts(), posts);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_said_with_its_line() {
     let folder = tempfile::TempDir::new().expect("a folder");
     files(folder.path());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::stand::{Stand, chunk, on_both};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_type_and_their_combinations() {
     on_both(|backend| async move {
         let stand = Stand::start(backend).await;
@@ -52,7 +52,7 @@ fn name(result: &Value) -> String {
     result["chunk"]["metadata"]["document_name"].as_str().expect("a name").to_owned()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_filter_is_named_by_its_path() {
     let stand = Stand::start(tests::Backend::Sqlite).await;
     let collection = stand.collection("filtres").await;
@@ -70,7 +70,7 @@ async fn a_wrong_filter_is_named_by_its_path() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_some_documents() {
     let stand = Stand::start(tests::Backend::Sqlite).await;
     let collection = stand.collection("documents").await;

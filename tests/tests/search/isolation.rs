@@ -27,7 +27,7 @@ async fn search(app: &TestApp, key: &Key, body: &Value) -> (u16, Value) {
 }
 
 /// Random organizations, projects, visibilities, changes and deletions; every chunk says the same words.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_result_ever_crosses() {
     on_both(|backend| async move {
         let stand = Stand::start(backend).await;
@@ -116,7 +116,7 @@ async fn check(app: &TestApp, keys: &[Key], known: &[Known], random: &mut fastra
     assert_eq!(found.iter().copied().collect::<HashSet<i64>>(), documents, "and all of them");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_and_not_visible_look_alike() {
     let stand = Stand::start(Backend::Sqlite).await;
     let mine = stand.collection("mienne").await;
@@ -136,7 +136,7 @@ async fn unknown_and_not_visible_look_alike() {
 }
 
 /// Another organization's corpus is loaded beside mine: no score of mine moves.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anothers_corpus_changes_no_score() {
     let stand = Stand::start(Backend::Sqlite).await;
     let mine = stand.collection("mienne").await;

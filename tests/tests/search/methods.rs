@@ -20,7 +20,7 @@ async fn small(backend: Backend) -> (Stand, i64) {
     (stand, collection)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_methods_and_their_ranks() {
     on_both(|backend| async move {
         let (stand, collection) = small(backend).await;
@@ -46,7 +46,7 @@ async fn three_methods_and_their_ranks() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_result_is_what_clients_read() {
     let (stand, collection) = small(Backend::Sqlite).await;
     let old = json!({"prompt": "congés", "collections": [collection.to_string()], "k": 1, "method": "lexical"});
@@ -65,7 +65,7 @@ async fn a_result_is_what_clients_read() {
 }
 
 /// conversations sends exactly this, right after its uploads.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_searches_with_a_threshold_and_no_method() {
     let (stand, collection) = small(Backend::Sqlite).await;
     let body = json!({"query": TITRE, "collection_ids": [collection], "score_threshold": 0.6});
@@ -74,7 +74,7 @@ async fn conversations_searches_with_a_threshold_and_no_method() {
     assert!(stand.search(&far).await.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_asked_again_is_not_embedded_again() {
     let (stand, collection) = small(Backend::Sqlite).await;
     let body = json!({"query": "une question", "collection_ids": [collection]});
@@ -90,7 +90,7 @@ async fn a_question_asked_again_is_not_embedded_again() {
     assert_eq!((status, stand.engine.posts()), (200, before + 1));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_follow_each_other_without_gap_or_repeat() {
     on_both(|backend| async move {
         let stand = Stand::start(backend).await;
@@ -117,7 +117,7 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documents_are_results_when_they_are_asked() {
     let stand = Stand::start(Backend::Sqlite).await;
     let collection = stand.collection("groupes").await;
@@ -141,7 +141,7 @@ async fn documents_are_results_when_they_are_asked() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_model_puts_results_in_order() {
     let (stand, collection) = small(Backend::Sqlite).await;
     let plain = json!({"query": "titre séjour préfecture", "collection_ids": [collection]});
@@ -161,7 +161,7 @@ async fn a_model_puts_results_in_order() {
     assert_eq!(stand.refused(&wrong).await.0, 422);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn highlights_are_pieces_of_the_text() {
     let (stand, collection) = small(Backend::Sqlite).await;
     let body = json!({"query": "conge paye", "collection_ids": [collection], "method": "lexical", "highlight": true});
@@ -174,7 +174,7 @@ async fn highlights_are_pieces_of_the_text() {
     assert_eq!(matched, ["congés", "payés"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn collections_of_two_languages_are_searched_together() {
     let stand = Stand::start(Backend::Sqlite).await;
     let french = stand.collection("fr").await;

@@ -16,7 +16,7 @@ fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
     page.split(&fence).skip(1).filter_map(|rest| rest.split("\n```").next()).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_of_the_pages_is_answered() {
     let stand = Stand::start(Backend::Sqlite).await;
     let collection = stand.collection("fiches").await;
@@ -40,7 +40,7 @@ async fn every_request_of_the_pages_is_answered() {
 }
 
 /// The table of fields names those that come, and no other.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_fields_of_citations_are_those_of_the_page() {
     let stand = Stand::start(Backend::Sqlite).await;
     let collection = stand.collection("fiches").await;
@@ -55,7 +55,7 @@ async fn the_fields_of_citations_are_those_of_the_page() {
     assert!(answer["unknown_citations"] == json!([4]) && CITING.contains("`unknown_citations`"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_of_the_evaluators_page_runs() {
     let folder = tempfile::TempDir::new().expect("a folder");
     crate::evaluation::files(folder.path());

@@ -6,7 +6,7 @@ use tests::{Backend, FakeEngine, TestApp};
 
 use crate::stand::{Stand, VECTORS, chunk, on_both};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_search_has_its_record() {
     on_both(|backend| async move {
         let stand = Stand::start(backend).await;
@@ -35,7 +35,7 @@ async fn every_search_has_its_record() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_fails_fails_the_search() {
     let stand = Stand::start(Backend::Sqlite).await;
     let collection = stand.collection("c").await;
@@ -48,7 +48,7 @@ async fn an_engine_that_fails_fails_the_search() {
 }
 
 /// A Qdrant server that nobody runs.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_that_is_away_is_503_with_a_time() {
     let stand =
         Stand::with(Backend::Sqlite, "  index: {kind: server, url: 'http://127.0.0.1:1', hosting: state}\n").await;
@@ -68,7 +68,7 @@ async fn an_index_that_is_away_is_503_with_a_time() {
 }
 
 /// A remote index is a place where data goes.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_hosted_where_a_class_may_not_go_is_not_asked() {
     let stand =
         Stand::with(Backend::Sqlite, "  index: {kind: server, url: 'http://127.0.0.1:1', hosting: foreign}\n").await;
@@ -90,7 +90,7 @@ async fn an_index_hosted_where_a_class_may_not_go_is_not_asked() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_retrieval_there_is_no_search() {
     let engine = FakeEngine::start().await;
     let app = TestApp::start(&format!("models:\n{}", tests::model("fake/plain", "chat", &engine.url(), ""))).await;
