@@ -106,7 +106,12 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
     drop(settings);
     let body = match read {
         Ok(body) => body,
-        Err(error) => return refuse_unread(&app, &caller, endpoint, error),
+        Err(error) => {
+            let mut response = refuse_unread(&app, &caller, endpoint, error);
+            // The rest of the body comes behind: this connection carries no other request, and its client is told so.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return response;
+        }
     };
     let text = body.clone();
     let head = match Head::parse(&text) {
