@@ -30,8 +30,8 @@ use workers::Workers;
 const HEAD: usize = 64 << 10;
 /// Most header fields in a request.
 const HEADERS: usize = 100;
-/// The address clients share when one connection is dropped at the drain's end.
-const DRAIN_STEP: Duration = Duration::from_millis(50);
+/// Rest after a connection could not be accepted.
+const REST: Duration = Duration::from_millis(50);
 
 /// What a port serves.
 #[derive(Clone)]
@@ -90,7 +90,7 @@ impl Server {
                 Err(error) => {
                     // Out of file descriptors, or a connection gone before it was accepted: others may follow.
                     tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(DRAIN_STEP).await;
+                    tokio::time::sleep(REST).await;
                     continue;
                 }
             };

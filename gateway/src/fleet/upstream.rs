@@ -4,8 +4,7 @@
 //! environment, so no request can reach a host that is not written there.
 //!
 //! HTTP/1.1 is spoken here in its client's half, on httparse, rather than through hyper: there, a connection is a task of
-//! its own with 25 KiB of buffers and queues, and each request is handed to it and back. Ten thousand open streams would
-//! hold twice their memory, and a request would cost a fifth more.
+//! its own with 25 KiB of buffers and queues, so that an open stream holds twice the memory.
 
 pub mod answer;
 pub mod connection;
