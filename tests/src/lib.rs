@@ -5,6 +5,7 @@
 pub mod app;
 pub mod database;
 pub mod engine;
+pub mod form;
 pub mod gateway;
 pub mod process;
 pub mod redis;
