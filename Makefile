@@ -36,7 +36,7 @@ audit: ## licences, sources and banned crates (installs cargo-deny once)
 	cargo deny --locked check bans licenses sources
 
 docs: ## write the pages that are made from the source
-	GUICHET_UPDATE=1 cargo test --locked -p tests --test configuration the_reference
+	GUICHET_UPDATE=1 cargo test --locked -p tests --test behaviour configuration::examples::the_reference
 
 fuzz: ## look for what breaks the pure functions, SECONDS each (nightly; installs cargo-fuzz once)
 	@tests/fuzz/run.sh $(SECONDS)

@@ -9,7 +9,7 @@ use tests::engine::Gate;
 use tests::{Backend, Chat, FakeEngine, Process, chat, on_each_database};
 use tokio::task::JoinSet;
 
-use crate::{fields, models};
+use crate::accounting::{fields, models};
 
 on_each_database!(
     /// What was admitted and not ended becomes `interrupted`; what had ended is there, but for the last moment.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::{Backend, FakeEngine, TestApp, chat, model, on_each_database, read};
 
-use crate::{fields, models};
+use crate::accounting::{fields, models};
 
 on_each_database!(
     /// Who, what, where, how much and how long: every field of a success.

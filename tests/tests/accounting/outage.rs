@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tests::database::TestDatabase;
 use tests::{Backend, FakeEngine, Key, Process, TestApp, chat, on_each_database, read};
 
-use crate::{fields, models};
+use crate::accounting::{fields, models};
 
 on_each_database!(
     requests_go_on_and_no_record_is_lost,

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tests::{Backend, FakeEngine, TestApp, on_each_database};
 
-use crate::models;
+use crate::accounting::models;
 
 on_each_database!(the_documented_commands_answer,);
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tests::process::{Said, guichet, said};
 use tests::{FakeEngine, TestApp, configuration, model};
 
-use crate::{Serving, blocks, page, shell};
+use crate::cli::{Serving, blocks, page, shell};
 
 const WRITTEN: &str = "http://127.0.0.1:8080";
 

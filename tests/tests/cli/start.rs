@@ -4,7 +4,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tests::process::{command, guichet, said};
 
-use crate::{Serving, shell};
+use crate::cli::{Serving, shell};
 
 #[test]
 fn on_an_empty_folder_it_just_starts_and_says_what_to_do_next() {

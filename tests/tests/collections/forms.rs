@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::engine::{Embeddings, ms};
 use tests::{Backend, on_each_database, read};
 
-use crate::stand::{DIMENSIONS, MODEL, Stand, form, made, upload};
+use crate::collections::stand::{DIMENSIONS, MODEL, Stand, form, made, upload};
 
 on_each_database!(
     the_answer_comes_once_it_is_searchable,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tests::{Backend, Key, on_each_database};
 
-use crate::stand::{Stand, encoded, ids, made, member};
+use crate::collections::stand::{Stand, encoded, ids, made, member};
 
 on_each_database!(nothing_ever_crosses);
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tests::Backend;
 use tests::process::{binary, said};
 
-use crate::stand::Stand;
+use crate::collections::stand::Stand;
 
 /// The blocks of shell of a page.
 fn blocks(page: &str) -> Vec<String> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::{Backend, on_each_database};
 
-use crate::stand::{Stand, made};
+use crate::collections::stand::{Stand, made};
 
 on_each_database!(documents_are_counted_over_all_projects, bytes_are_counted_with_chunks_given_by_hand);
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::engine::{Embeddings, Reply, ms};
 use tests::{Backend, TestApp, on_each_database};
 
-use crate::stand::{DIMENSIONS, MODEL, Stand, configuration, made};
+use crate::collections::stand::{DIMENSIONS, MODEL, Stand, configuration, made};
 
 on_each_database!(
     a_document_leaves_nothing,
@@ -95,7 +95,7 @@ async fn what_is_deleted_while_it_is_ingested_stays_deleted(backend: Backend) {
         let fields = [("collection_id", into.as_str())];
         let headers = [("prefer", "respond-async")];
         let file = Some((name, b"Des conges payes.".as_slice()));
-        made(crate::stand::upload(&stand.app, &stand.key.secret, &fields, file, &headers).await);
+        made(crate::collections::stand::upload(&stand.app, &stand.key.secret, &fields, file, &headers).await);
     }
     let under_way = "SELECT COUNT(*) FROM documents WHERE status = 'embedding'";
     stand.until("nothing is embedded", async || stand.rows(under_way).await > 0).await;

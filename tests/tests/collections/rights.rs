@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Backend, on_each_database, read};
 
-use crate::stand::{Stand, ids, made, member, upload};
+use crate::collections::stand::{Stand, ids, made, member, upload};
 
 on_each_database!(
     visibility_says_who_reads,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::{Backend, FakeEngine, TestApp, model, on_each_database};
 
-use crate::stand::{DIMENSIONS, MODEL, Stand, encoded, ids, made};
+use crate::collections::stand::{DIMENSIONS, MODEL, Stand, encoded, ids, made};
 
 on_each_database!(
     a_collection_is_made_read_changed_and_deleted,

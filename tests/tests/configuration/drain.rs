@@ -7,7 +7,7 @@ use tests::app::PATIENCE;
 use tests::engine::{Gate, ms};
 use tests::{Backend, Chat, FakeEngine, Process, TestApp, chat, on_each_database};
 
-use crate::{begun, one_model};
+use crate::configuration::{begun, one_model};
 
 on_each_database!(sigterm_drains, what_outlasts_the_drain_is_cut_and_recorded);
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tests::process::{command, said};
 
-use crate::root;
+use crate::configuration::root;
 
 /// The files a person may start from.
 fn examples() -> Vec<PathBuf> {

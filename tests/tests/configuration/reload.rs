@@ -6,7 +6,7 @@ use tests::app::PATIENCE;
 use tests::engine::{Gate, ms};
 use tests::{Backend, Chat, FakeEngine, Process, TestApp};
 
-use crate::{begun, one_model};
+use crate::configuration::{begun, one_model};
 
 const TAKEN: &str = "guichet_configuration_reloads_total{result=\"taken\"}";
 const REFUSED: &str = "guichet_configuration_reloads_total{result=\"refused\"}";

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{folder, guichet};
+use crate::evaluation::{folder, guichet};
 
 #[test]
 fn the_shipped_grid_is_copied_checked_and_filled() {

@@ -1,6 +1,6 @@
 //! docs/evaluation.md: each command it shows runs, on the grid it shows.
 
-use crate::{folder, guichet};
+use crate::evaluation::{folder, guichet};
 
 const PAGE: &str = include_str!("../../../docs/evaluation.md");
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{folder, guichet};
+use crate::evaluation::{folder, guichet};
 
 #[test]
 fn a_figure_says_what_it_stands_on() {

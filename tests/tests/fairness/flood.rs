@@ -6,7 +6,7 @@ use serde_json::json;
 use tests::engine::{Chat, Gate, ms};
 use tests::{FakeEngine, Key, TestApp};
 
-use crate::{Hall, MODEL, Place, Requests, held, in_each_place, order, saturated, says, until_waiting};
+use crate::fairness::{Hall, MODEL, Place, Requests, held, in_each_place, order, saturated, says, until_waiting};
 
 in_each_place!(a_flood_costs_the_quiet_less_than_one_service_time);
 
@@ -111,7 +111,7 @@ async fn a_flood_costs_the_quiet_less_than_one_service_time(place: Place) {
 }
 
 async fn until_waiting_at_least(app: &TestApp, wanted: f64) {
-    app.until_metric(&crate::waiting_metric(), |seen| seen >= wanted).await;
+    app.until_metric(&crate::fairness::waiting_metric(), |seen| seen >= wanted).await;
 }
 
 async fn times(app: &TestApp, key: &Key, count: usize) -> Vec<Duration> {

@@ -10,7 +10,7 @@ use tests::{FakeEngine, Key, Process, Redis, TestApp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{saturated, says, until_capacity};
+use crate::fairness::{saturated, says, until_capacity};
 
 /// Clients that ask again as soon as they are answered, and how often they were.
 fn clients(tasks: &mut JoinSet<()>, app: &TestApp, key: &Key, stop: &CancellationToken) -> Arc<AtomicU32> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::engine::Gate;
 use tests::{FakeEngine, TestApp};
 
-use crate::{Hall, MODEL, Place, Requests, held, in_each_place, order, saturated, says};
+use crate::fairness::{Hall, MODEL, Place, Requests, held, in_each_place, order, saturated, says};
 
 in_each_place!(what_is_not_allowed_or_not_known_is_refused_by_its_name);
 

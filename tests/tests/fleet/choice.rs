@@ -4,7 +4,7 @@ use tests::engine::{Gate, ms};
 use tests::{Chat, FakeEngine, TestApp, chat};
 use tokio::task::JoinSet;
 
-use crate::{at_once, deployment, model, of, streamed};
+use crate::fleet::{at_once, deployment, model, of, streamed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn load_spreads_in_proportion_to_capacity() {

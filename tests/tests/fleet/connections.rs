@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::engine::{Ending, faults, ms};
 use tests::{Chat, FakeEngine, TestApp, chat};
 
-use crate::{deployment, model, streamed};
+use crate::fleet::{deployment, model, streamed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_are_used_again() {

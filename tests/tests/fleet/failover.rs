@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::engine::{Ending, Reply, Step, faults, ms};
 use tests::{Chat, FakeEngine, TestApp, chat, read};
 
-use crate::{at_once, deployment, model, streamed};
+use crate::fleet::{at_once, deployment, model, streamed};
 
 /// Nobody is set aside and no check comes in between: only second tries are seen.
 const PATIENT: &str = "health_interval: 60s, failures: 100000";

@@ -6,7 +6,7 @@ use tests::engine::{Gate, faults, ms};
 use tests::{Chat, FakeEngine, TestApp, chat};
 use tokio::task::JoinSet;
 
-use crate::{QUICK, colour, deployment, model, of, streamed, until_colour};
+use crate::fleet::{QUICK, colour, deployment, model, of, streamed, until_colour};
 
 /// Failures met on the way: after three in a row the engine is not called any more, and its peer does the work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use tests::engine::{Gate, ms};
 use tests::{Chat, FakeEngine, Key, TestApp, chat, read};
 use tokio::task::JoinSet;
 
-use crate::{at_once, deployment, model, streamed};
+use crate::fleet::{at_once, deployment, model, streamed};
 
 const WAITING: &str = "guichet_queue_waiting{gen_ai_request_model=\"m\"}";
 

@@ -161,7 +161,7 @@ async fn an_engines_key_is_sent_to_it_and_never_shown() {
     }
     assert_eq!(engine.last().header("authorization"), Some(format!("Bearer {SECRET}").as_str()));
     assert_eq!(other.last().header("authorization"), None, "neither the caller's key nor another engine's");
-    crate::until_colour(&gateway, &key, "keyed", &["green"]).await;
+    crate::fleet::until_colour(&gateway, &key, "keyed", &["green"]).await;
     // Refused by the engine: our misconfiguration, told without its words.
     engine.require_key("another");
     let (status, answer) = gateway.chat(&key, "keyed").await;

@@ -5,7 +5,7 @@ use tests::engine::{Gate, ms};
 use tests::{Chat, FakeEngine, TestApp, chat, read};
 use tokio::task::JoinSet;
 
-use crate::{deployment, model, of, streamed};
+use crate::fleet::{deployment, model, of, streamed};
 
 const TAKEN: &str = "guichet_configuration_reloads_total{result=\"taken\"}";
 const REFUSED: &str = "guichet_configuration_reloads_total{result=\"refused\"}";

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::streamed;
+use crate::fleet::streamed;
 
 /// The engine behind a front that speaks TLS as `localhost`, as long as its tasks are kept; its port and its certificate.
 async fn front(engine: &FakeEngine) -> (u16, String, JoinSet<()>) {

@@ -5,7 +5,7 @@ use tests::engine::ms;
 use tests::{FakeEngine, Key, TestApp, chat, model};
 use tokio::io::AsyncWriteExt;
 
-use crate::{Answer, SOON, alive, connect, gateway, recorded, request, sent, told};
+use crate::hostile::{Answer, SOON, alive, connect, gateway, recorded, request, sent, told};
 
 const CHAT: &str = "/v1/chat/completions";
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::engine::{Ending, Reply, Sse, Step, faults, ms};
 use tests::{Chat, TestApp, chat, model, read};
 
-use crate::{alive, recorded, told};
+use crate::hostile::{alive, recorded, told};
 
 const CHAT: &str = "/v1/chat/completions";
 

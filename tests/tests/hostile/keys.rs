@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::{Backend, FakeEngine, TestApp, chat, model, on_each_database, read};
 
-use crate::{alive, gateway, request, sent, told};
+use crate::hostile::{alive, gateway, request, sent, told};
 
 on_each_database!(
     /// Whatever stands where a key should, the words are the same, and the database has seen nothing of it.

@@ -7,7 +7,7 @@ use tests::engine::{State, ms};
 use tests::{TestApp, chat};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::{Answer, SOON, alive, all, clean, connect, gateway, recorded, request, sent, told};
+use crate::hostile::{Answer, SOON, alive, all, clean, connect, gateway, recorded, request, sent, told};
 
 const CHAT: &str = "/v1/chat/completions";
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tests::engine::{Ending, FakeEngine, Reply, Sse, Step, faults, ms};
 use tests::{Chat, Key, TestApp, chat, model};
 
-use crate::{alive, clean};
+use crate::hostile::{alive, clean};
 
 const CHAT: &str = "/v1/chat/completions";
 

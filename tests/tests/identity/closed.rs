@@ -8,7 +8,7 @@ use tests::app::PATIENCE;
 use tests::engine::ms;
 use tests::{Backend, FakeEngine, TestApp, on_each_database, read};
 
-use crate::{key, member, one_model, organization, project};
+use crate::identity::{key, member, one_model, organization, project};
 
 on_each_database!(
     every_route_but_a_short_list_needs_a_key,

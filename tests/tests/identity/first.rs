@@ -31,7 +31,7 @@ async fn the_first_key_is_made_once(backend: Backend) {
 
     // The file deleted, as it should be once the key is in a safe: no new key is made.
     std::fs::remove_file(data.join("admin.key")).expect("the file goes");
-    let more = crate::second(&app, "").await;
+    let more = crate::identity::second(&app, "").await;
     assert!(more.running.as_ref().expect("a gateway").first_admin.is_none());
     assert_eq!(more.get("/v1/me", &first).await.0, 200);
 }

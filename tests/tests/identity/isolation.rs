@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Backend, FakeEngine, TestApp, on_each_database, read};
 
-use crate::{ids, key, member, one_model, organization, project};
+use crate::identity::{ids, key, member, one_model, organization, project};
 
 on_each_database!(a_manager_sees_nothing_of_another_organization);
 

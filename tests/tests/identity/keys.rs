@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tests::engine::ms;
 use tests::{Backend, FakeEngine, TestApp, chat, on_each_database};
 
-use crate::{key, make, member, one_model, organization, project, second};
+use crate::identity::{key, make, member, one_model, organization, project, second};
 
 on_each_database!(
     a_key_is_shown_once_and_its_secret_is_nowhere,

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Backend, FakeEngine, TestApp, chat, on_each_database, read};
 
-use crate::{key, make, member, one_model, organization, project};
+use crate::identity::{key, make, member, one_model, organization, project};
 
 on_each_database!(each_role_does_what_it_may_and_nothing_else, roles_are_given_where_they_mean_something);
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use tests::database::TestDatabase;
 use tests::{Backend, FakeEngine, Process, TestApp, chat, on_each_database};
 
-use crate::key;
+use crate::identity::key;
 
 on_each_database!(the_log_holds_no_secret_and_no_content);
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::{Backend, TestApp, on_each_database};
 
-use crate::{key, make, member, organization, project};
+use crate::identity::{key, make, member, organization, project};
 
 on_each_database!(every_change_is_in_the_trail_with_its_before_and_after, what_is_refused_leaves_no_trace);
 

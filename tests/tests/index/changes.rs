@@ -3,8 +3,8 @@
 use rag::index::{Filter, IndexError, Lane, Point, Query, Space, SparseVector};
 use serde_json::json;
 
-use crate::on_each_index;
-use crate::stand::{DIMENSIONS, Stand, anything, point, scope, with};
+use crate::index::on_each_index;
+use crate::index::stand::{DIMENSIONS, Stand, anything, point, scope, with};
 
 on_each_index!(
     a_known_chunk_is_replaced_whole,

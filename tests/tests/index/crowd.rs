@@ -2,8 +2,8 @@
 
 use rag::index::{Lane, Query};
 
-use crate::on_each_index;
-use crate::stand::{Stand, direction, point, scope};
+use crate::index::on_each_index;
+use crate::index::stand::{Stand, direction, point, scope};
 
 on_each_index!(ten_thousand_collections_share_a_space);
 

@@ -7,8 +7,8 @@ use rag::index::edge::Edge;
 use rag::index::server::Server;
 use rag::index::{IndexError, Lane, Point, Query, Scope, Space, VectorIndex};
 
-use crate::on_each_index;
-use crate::stand::{DIMENSIONS, Stand, direction, point, scope};
+use crate::index::on_each_index;
+use crate::index::stand::{DIMENSIONS, Stand, direction, point, scope};
 
 on_each_index!(what_was_flushed_is_there_after_a_restart, upkeep_goes_beside_searches_and_changes);
 
@@ -103,7 +103,7 @@ async fn a_kill_loses_only_what_was_not_flushed() {
     let folder = tempfile::tempdir().expect("a folder");
     let die = || {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["durability::doomed", "--exact", "--nocapture"]).env(DOOMED, folder.path());
+        command.args(["index::durability::doomed", "--exact", "--nocapture"]).env(DOOMED, folder.path());
         let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("a process");
         assert!(!status.success(), "it was to abort");
     };

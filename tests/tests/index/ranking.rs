@@ -3,8 +3,8 @@
 use rag::fuse::{self, fuse};
 use rag::index::{Hybrid, Lane, Point, Query, SparseVector};
 
-use crate::on_each_index;
-use crate::stand::{Stand, direction, point, scope, terms};
+use crate::index::on_each_index;
+use crate::index::stand::{Stand, direction, point, scope, terms};
 
 on_each_index!(
     exact_search_is_brute_force,

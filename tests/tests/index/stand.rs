@@ -26,11 +26,11 @@ macro_rules! on_each_index {
     ($($behaviour:ident),* $(,)?) => {
         mod edge {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() { $crate::stand::on($crate::stand::Kind::Edge, super::$behaviour).await; })*
+            async fn $behaviour() { $crate::index::stand::on($crate::index::stand::Kind::Edge, super::$behaviour).await; })*
         }
         mod server {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() { $crate::stand::on($crate::stand::Kind::Server, super::$behaviour).await; })*
+            async fn $behaviour() { $crate::index::stand::on($crate::index::stand::Kind::Server, super::$behaviour).await; })*
         }
     };
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::engine::{Embeddings, Gate, Reply};
 use tests::{Backend, on_each_database};
 
-use crate::stand::{DIMENSIONS, MODEL, Stand, corpus};
+use crate::ingestion::stand::{DIMENSIONS, MODEL, Stand, corpus};
 
 on_each_database!(progress_is_told_to_its_end, a_failure_ends_the_stream_with_its_reason, only_readers_are_told);
 

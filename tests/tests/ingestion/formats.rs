@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::engine::vector;
 use tests::{Backend, on_each_database};
 
-use crate::stand::{DIMENSIONS, Stand, post, space};
+use crate::ingestion::stand::{DIMENSIONS, Stand, post, space};
 
 on_each_database!(every_format_ends_in_the_index, a_document_is_what_its_upload_says, the_same_again_is_the_same);
 
@@ -152,7 +152,7 @@ async fn a_document_is_what_its_upload_says(backend: Backend) {
     let (status, made) = post(&stand.app, &stand.key, &fields, Some(("x.txt", text.as_bytes()))).await;
     assert!((200..300).contains(&status), "{status} {made}");
     let id = made["id"].as_i64().expect("an id");
-    let document = crate::stand::ended(&stand.app, &stand.key, id).await;
+    let document = crate::ingestion::stand::ended(&stand.app, &stand.key, id).await;
     assert_eq!((&document["status"], &document["name"]), (&json!("done"), &json!("mon nom.txt")), "{document}");
     let chunks = stand.chunks(id).await;
     assert!(chunks.len() > 5, "{}", chunks.len());

@@ -10,7 +10,7 @@ use tests::database::TestDatabase;
 use tests::engine::{Embeddings, Reply, ms};
 use tests::{Backend, FakeEngine, Key, Process, TestApp, on_each_database};
 
-use crate::stand::{self, DIMENSIONS, MODEL, PATIENCE, configuration, corpus, engine, points};
+use crate::ingestion::stand::{self, DIMENSIONS, MODEL, PATIENCE, configuration, corpus, engine, points};
 
 on_each_database!(twenty_kills_change_nothing);
 

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tests::engine::Reply;
 use tests::{Backend, on_each_database};
 
-use crate::formats::pdf;
-use crate::stand::Stand;
+use crate::ingestion::formats::pdf;
+use crate::ingestion::stand::Stand;
 
 on_each_database!(a_scan_is_read_by_tesseract, a_scan_is_read_by_a_model);
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use tests::Backend;
 use tests::process::binary;
 
-use crate::stand::Stand;
+use crate::ingestion::stand::Stand;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_of_the_docs_is_true() {

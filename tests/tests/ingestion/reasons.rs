@@ -4,8 +4,8 @@ use serde_json::json;
 use tests::engine::{Embeddings, Reply};
 use tests::{Backend, on_each_database};
 
-use crate::formats::{pdf, zipped};
-use crate::stand::{MODEL, Stand};
+use crate::ingestion::formats::{pdf, zipped};
+use crate::ingestion::stand::{MODEL, Stand};
 
 on_each_database!(
     what_cannot_be_read_says_why,
@@ -53,7 +53,7 @@ async fn a_refusal_of_the_model_is_the_reason(backend: Backend) {
     assert!(stand.chunks(id).await.is_empty());
     // Its neighbours are not at fault: each is tried alone.
     stand.engine.unscript();
-    stand.engine.script_model(MODEL, Embeddings::of(crate::stand::DIMENSIONS));
+    stand.engine.script_model(MODEL, Embeddings::of(crate::ingestion::stand::DIMENSIONS));
     let document = stand.ingest("court.txt", "Un autre texte.").await;
     assert_eq!(document["status"], "done", "{document}");
     assert_eq!(stand.points().await.len(), 1);
@@ -61,7 +61,7 @@ async fn a_refusal_of_the_model_is_the_reason(backend: Backend) {
 
 async fn vectors_of_another_size_are_refused(backend: Backend) {
     let stand = Stand::start(backend).await;
-    stand.engine.script_model(MODEL, Embeddings::of(crate::stand::DIMENSIONS + 1));
+    stand.engine.script_model(MODEL, Embeddings::of(crate::ingestion::stand::DIMENSIONS + 1));
     let document = stand.ingest("a.txt", "Un texte.").await;
     assert_eq!(document["status"], "failed", "{document}");
     assert!(document["reason"].as_str().is_some_and(|reason| reason.contains("17")), "{document}");
@@ -71,7 +71,7 @@ async fn vectors_of_another_size_are_refused(backend: Backend) {
 async fn deleting_stops_the_work_and_leaves_nothing(backend: Backend) {
     let stand = Stand::start(backend).await;
     let gate = tests::engine::Gate::closed();
-    stand.engine.next(Reply::from(Embeddings::of(crate::stand::DIMENSIONS)).behind(&gate));
+    stand.engine.next(Reply::from(Embeddings::of(crate::ingestion::stand::DIMENSIONS)).behind(&gate));
     let id = stand.upload("a.txt", "Un texte qui sera retiré.").await;
     assert!(stand.engine.until(|counts| counts.posts == 1).await, "{:?}", stand.engine.counts());
     let (status, _) = stand.app.delete(&format!("/v1/documents/{id}"), &stand.key.secret).await;
@@ -82,7 +82,7 @@ async fn deleting_stops_the_work_and_leaves_nothing(backend: Backend) {
     assert_eq!(document["status"], "done", "{document}");
     let started = std::time::Instant::now();
     while stand.points().await.iter().any(|point| point.document == id as u64) {
-        assert!(started.elapsed() < crate::stand::PATIENCE, "its vectors stay");
+        assert!(started.elapsed() < crate::ingestion::stand::PATIENCE, "its vectors stay");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(stand.points().await.len(), 1);

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tests::process::{Said, command, said};
 use tests::{Backend, on_each_database};
 
-use crate::formats::zipped;
-use crate::stand::Stand;
+use crate::ingestion::formats::zipped;
+use crate::ingestion::stand::Stand;
 
 on_each_database!(folders_archives_and_lines_are_ingested, what_fails_is_told_and_the_exit_code_says_so);
 

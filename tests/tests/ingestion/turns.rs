@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tests::engine::{Embeddings, Gate, Reply, ms};
 use tests::{Backend, on_each_database};
 
-use crate::stand::{DIMENSIONS, MODEL, PATIENCE, Stand, collection, ended, upload};
+use crate::ingestion::stand::{DIMENSIONS, MODEL, PATIENCE, Stand, collection, ended, upload};
 
 on_each_database!(a_small_document_is_not_behind_a_thousand, a_long_document_leaves_room);
 
@@ -51,7 +51,7 @@ async fn a_long_document_leaves_room(backend: Backend) {
     let theirs = collection(&stand.app, &other, "petit fonds").await;
     let id = upload(&stand.app, &other, theirs, "seul.txt", "Un seul petit texte.".into()).await;
     assert_eq!(ended(&stand.app, &other, id).await["status"], "done");
-    let state = crate::stand::state(&stand.app, &stand.key, long).await;
+    let state = crate::ingestion::stand::state(&stand.app, &stand.key, long).await;
     assert_eq!(state["status"], "embedding", "the long one was not finished first: {state}");
     assert_eq!(ended(&stand.app, &stand.key, long).await["status"], "done");
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use tests::engine::{Embeddings, Gate, Reply};
 use tests::{Backend, on_each_database, read};
 
-use crate::stand::{DIMENSIONS, MODEL, Stand, corpus, until};
+use crate::ingestion::stand::{DIMENSIONS, MODEL, Stand, corpus, until};
 
 on_each_database!(
     an_engine_that_is_down_is_waited_for,
@@ -24,7 +24,7 @@ async fn an_engine_that_is_down_is_waited_for(backend: Backend) {
     let waiting = until(&stand.app, &stand.key, id, |state| state["reason"].is_string()).await;
     assert_eq!(waiting["status"], "embedding", "{waiting}");
     stand.engine.restart().await.expect("its port is free");
-    let done = crate::stand::ended(&stand.app, &stand.key, id).await;
+    let done = crate::ingestion::stand::ended(&stand.app, &stand.key, id).await;
     assert_eq!((&done["status"], &done["reason"]), (&json!("done"), &json!(null)), "{done}");
     assert_eq!(stand.points().await.len(), 2);
 }
@@ -44,7 +44,7 @@ async fn a_quota_that_is_used_up_is_waited_for(backend: Backend) {
         read(stand.app.request(Method::PUT, &path, &stand.app.admin_key).json(&more).send().await.expect("an answer"))
             .await;
     assert_eq!(status, 200, "{page}");
-    let done = crate::stand::ended(&stand.app, &stand.key, id).await;
+    let done = crate::ingestion::stand::ended(&stand.app, &stand.key, id).await;
     assert_eq!(done["status"], "done", "{done}");
     assert_eq!(stand.engine.posts(), 2);
 }
@@ -66,7 +66,7 @@ async fn a_batch_larger_than_a_limit_goes_in_pieces(backend: Backend) {
         read(stand.app.request(Method::PUT, &path, &stand.app.admin_key).json(&none).send().await.expect("an answer"))
             .await;
     assert_eq!(status, 200, "{page}");
-    let done = crate::stand::ended(&stand.app, &stand.key, id).await;
+    let done = crate::ingestion::stand::ended(&stand.app, &stand.key, id).await;
     assert_eq!(done["status"], "done", "{done}");
     assert_eq!(stand.points().await.len() as u64, done["chunks"].as_u64().expect("a count"));
 }
@@ -80,9 +80,9 @@ async fn the_next_batch_is_embedded_while_this_one_is_indexed(backend: Backend) 
     // The second request comes before anything of the first is flushed.
     gate.admit(1);
     assert!(stand.engine.until(|counts| counts.posts == 2).await, "{:?}", stand.engine.counts());
-    assert_eq!(crate::stand::state(&stand.app, &stand.key, id).await["indexed"], 0);
+    assert_eq!(crate::ingestion::stand::state(&stand.app, &stand.key, id).await["indexed"], 0);
     gate.open();
-    let done = crate::stand::ended(&stand.app, &stand.key, id).await;
+    let done = crate::ingestion::stand::ended(&stand.app, &stand.key, id).await;
     assert_eq!(done["status"], "done", "{done}");
     for call in stand.engine.calls() {
         assert!(call.json()["input"].as_array().is_some_and(|input| (1..=4).contains(&input.len())));

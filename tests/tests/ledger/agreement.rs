@@ -5,7 +5,7 @@ use std::time::Duration;
 use guichet::policy::limits::rule::{Ask, Chain, Meter, Scope, Used, Window};
 use guichet::policy::limits::ticket::{Refused, Ticket};
 
-use crate::desk::{Desk, Kept, rate, requests, sharing, slots, tokens};
+use crate::ledger::desk::{Desk, Kept, rate, requests, sharing, slots, tokens};
 
 /// Two models' chains that share some counters, for three projects.
 fn chains(desk: &Desk) -> Vec<Chain> {

@@ -13,7 +13,7 @@ use guichet::policy::limits::ticket::{Bite, Refused, Remaining, Standing, Ticket
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::server::shared_url;
+use crate::ledger::server::shared_url;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kept {
@@ -27,11 +27,11 @@ macro_rules! on_each_store {
     ($($behaviour:ident),* $(,)?) => {
         mod local {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() { super::$behaviour(&$crate::desk::Desk::new($crate::desk::Kept::InProcess).await).await; })*
+            async fn $behaviour() { super::$behaviour(&$crate::ledger::desk::Desk::new($crate::ledger::desk::Kept::InProcess).await).await; })*
         }
         mod redis {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() { super::$behaviour(&$crate::desk::Desk::new($crate::desk::Kept::Redis).await).await; })*
+            async fn $behaviour() { super::$behaviour(&$crate::ledger::desk::Desk::new($crate::ledger::desk::Kept::Redis).await).await; })*
         }
     };
 }

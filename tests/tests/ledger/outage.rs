@@ -11,8 +11,8 @@ use guichet::policy::limits::rule::{Ask, Used, Window};
 use guichet::policy::limits::shared::Settings;
 use guichet::policy::limits::ticket::Refused;
 
-use crate::desk::{Desk, fresh, patient, requests, slots, tokens, until};
-use crate::server::Server;
+use crate::ledger::desk::{Desk, fresh, patient, requests, slots, tokens, until};
+use crate::ledger::server::Server;
 
 async fn desk(server: &Server, settings: Settings) -> Desk {
     Desk::on(&server.url(), Clock::system(), settings, fresh()).await

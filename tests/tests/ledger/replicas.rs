@@ -6,9 +6,9 @@ use guichet::policy::limits::clock::Clock;
 use guichet::policy::limits::rule::Window;
 use guichet::policy::limits::shared::Settings;
 
-use crate::desk::{Desk, NOON, fresh, patient, requests, slots, tokens, until};
-use crate::saturation::{assert_bound, run};
-use crate::server::{Server, shared_url};
+use crate::ledger::desk::{Desk, NOON, fresh, patient, requests, slots, tokens, until};
+use crate::ledger::saturation::{assert_bound, run};
+use crate::ledger::server::{Server, shared_url};
 
 const LEASE: Duration = Duration::from_secs(60);
 

@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 use guichet::policy::limits::rule::{Ask, Window};
 use guichet::policy::limits::ticket::{Refused, Ticket};
 
-use crate::desk::{Desk, Kept, requests, tokens};
+use crate::ledger::desk::{Desk, Kept, requests, tokens};
 
 const LIMIT: u64 = 10_000;
 const MINUTE: u64 = 60_000;

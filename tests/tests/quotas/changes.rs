@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tests::process::binary;
 
-use crate::in_each_place;
-use crate::stand::{Place, Stand, chat_of};
+use crate::quotas::in_each_place;
+use crate::quotas::stand::{Place, Stand, chat_of};
 
 in_each_place!(
     an_override_is_effective_within_a_second_and_audited,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tests::engine::Gate;
 use tests::{Backend, Chat, Process, TestApp, on_each_database};
 
-use crate::stand::{Place, Stand, chat_of, limits, models};
+use crate::quotas::stand::{Place, Stand, chat_of, limits, models};
 
 on_each_database!(a_restart_remembers_what_was_used, a_kill_remembers_what_was_admitted,);
 

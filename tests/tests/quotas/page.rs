@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use tests::{Chat, chat};
 
-use crate::stand::{Place, Stand};
+use crate::quotas::stand::{Place, Stand};
 
 /// The commands of the page's sections for managers, one for each `sh` block.
 fn commands() -> Vec<String> {

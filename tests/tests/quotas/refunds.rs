@@ -8,8 +8,8 @@ use tests::engine::{Ending, Gate};
 use tests::{Chat, chat};
 use tokio::task::JoinSet;
 
-use crate::in_each_place;
-use crate::stand::{Place, Stand, chat_of};
+use crate::quotas::in_each_place;
+use crate::quotas::stand::{Place, Stand, chat_of};
 
 in_each_place!(
     an_answer_is_charged_what_its_engine_counted,

@@ -4,8 +4,8 @@ use serde_json::json;
 use tests::engine::Gate;
 use tests::{Chat, chat, read};
 
-use crate::in_each_place;
-use crate::stand::{Place, Stand, chat_of, header};
+use crate::quotas::in_each_place;
+use crate::quotas::stand::{Place, Stand, chat_of, header};
 
 in_each_place!(
     requests_of_a_minute_are_refused_with_words_and_headers,

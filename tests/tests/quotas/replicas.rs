@@ -1,5 +1,5 @@
 //! Two processes on one Redis and one PostgreSQL: what one changes or has charged when it dies. All other behaviours run
-//! on two processes too, as [`Place::TwoProcesses`](crate::stand::Place::TwoProcesses).
+//! on two processes too, as [`Place::TwoProcesses`](crate::quotas::stand::Place::TwoProcesses).
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use tests::{FakeEngine, Key, Process, Redis, TestApp, chat, read};
 
-use crate::stand::{limits, models};
+use crate::quotas::stand::{limits, models};
 
 struct Pair {
     one: Process,

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use tests::{Chat, chat, read};
 
-use crate::in_each_place;
-use crate::stand::{Place, Stand, chat_of};
+use crate::quotas::in_each_place;
+use crate::quotas::stand::{Place, Stand, chat_of};
 
 in_each_place!(
     me_shows_every_limit_and_what_remains,

@@ -14,15 +14,15 @@ macro_rules! in_each_place {
     ($($behaviour:ident),* $(,)?) => {
         mod in_process {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() { super::$behaviour($crate::stand::Place::InProcess).await; })*
+            async fn $behaviour() { super::$behaviour($crate::quotas::stand::Place::InProcess).await; })*
         }
         mod in_redis {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() { super::$behaviour($crate::stand::Place::Redis).await; })*
+            async fn $behaviour() { super::$behaviour($crate::quotas::stand::Place::Redis).await; })*
         }
         mod in_two_processes {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() { super::$behaviour($crate::stand::Place::TwoProcesses).await; })*
+            async fn $behaviour() { super::$behaviour($crate::quotas::stand::Place::TwoProcesses).await; })*
         }
     };
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::{Backend, Chat, TestApp, on_each_database};
 
-use crate::{ON, ask, chat, confession, consent, content, evaluator, gateway, kept, nothing_leaks, places};
+use crate::records::{ON, ask, chat, confession, consent, content, evaluator, gateway, kept, nothing_leaks, places};
 
 on_each_database!(
     a_project_that_did_not_agree_leaves_no_content_anywhere,
@@ -175,7 +175,7 @@ async fn consent_is_given_shown_and_taken_back(backend: Backend) {
 
 async fn without_the_section_there_are_no_routes(backend: Backend) {
     let engine = tests::FakeEngine::start().await;
-    let app = TestApp::on(backend, &crate::configuration(&engine, "")).await;
+    let app = TestApp::on(backend, &crate::records::configuration(&engine, "")).await;
     let key = app.key("A", "internal").await;
     for path in ["/v1/eval/records", "/v1/eval/samples", "/v1/eval/feedback", "/v1/admin/projects/1/consent"] {
         let (status, answer) = app.get(path, &app.admin_key).await;

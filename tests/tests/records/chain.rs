@@ -6,7 +6,7 @@ use guichet::store::verify::{Point, Verified};
 use serde_json::json;
 use tests::{Backend, TestApp, on_each_database};
 
-use crate::{ON, ask, chat, consent, evaluator, gateway, kept, sql};
+use crate::records::{ON, ask, chat, consent, evaluator, gateway, kept, sql};
 
 on_each_database!(
     an_untouched_log_is_intact_and_its_head_can_be_looked_for,
@@ -167,7 +167,7 @@ async fn replicas_write_one_chain(backend: Backend) {
     std::fs::create_dir(folder.path().join("data")).expect("its data folder");
     std::fs::write(folder.path().join("data/admin.key"), &app.admin_key).expect("the key");
     let database = tests::database::TestDatabase { url: app.database().url.clone() };
-    let other = TestApp::in_folder(folder, database, &crate::configuration(&engine, ON)).await;
+    let other = TestApp::in_folder(folder, database, &crate::records::configuration(&engine, ON)).await;
     let key = app.key("A", "internal").await;
     consent(&app, &key).await;
     let evaluator = evaluator(&app).await;

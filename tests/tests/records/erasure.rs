@@ -4,7 +4,7 @@ use guichet::store::chain::Log;
 use serde_json::{Value, json};
 use tests::{Backend, on_each_database};
 
-use crate::{ON, ask, chat, consent, content, evaluator, gateway, kept, member, places};
+use crate::records::{ON, ask, chat, consent, content, evaluator, gateway, kept, member, places};
 
 on_each_database!(one_end_user_is_erased_and_the_others_stay);
 
@@ -55,7 +55,7 @@ async fn one_end_user_is_erased_and_the_others_stay(backend: Backend) {
     // The journal holds usage metadata until it is recycled: the pseudonym is looked for where it is kept.
     for table in ["usage_records", "evaluation_records"] {
         let touch = format!("UPDATE {table} SET end_user = end_user WHERE end_user = '{pseudonym}'");
-        assert_eq!(crate::sql(&app, &touch).await, 0, "{table}");
+        assert_eq!(crate::records::sql(&app, &touch).await, 0, "{table}");
     }
     for words in ["histoire-ana", "suite-ana", "avis-ana"] {
         let found = places(app.folder.path(), &app.database().url, words).await;
@@ -65,7 +65,7 @@ async fn one_end_user_is_erased_and_the_others_stay(backend: Backend) {
         let found = app.running.as_ref().expect("a gateway").app.store.verify(log, None).await.expect("it is read");
         assert!(found.intact, "an erasure is declared: {found:#?}");
     }
-    let changed = crate::sql(&app, &format!("UPDATE usage_records SET end_user = 'x' WHERE id = '{}'", ids[0])).await;
+    let changed = crate::records::sql(&app, &format!("UPDATE usage_records SET end_user = 'x' WHERE id = '{}'", ids[0])).await;
     assert_eq!(changed, 1);
     let found = app.running.as_ref().expect("a gateway").app.store.verify(Log::Usage, None).await.expect("it is read");
     assert!(!found.intact, "what is not declared is seen");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::{Backend, on_each_database};
 
-use crate::{ON, ask, chat, consent, evaluator, gateway, nothing_leaks};
+use crate::records::{ON, ask, chat, consent, evaluator, gateway, nothing_leaks};
 
 on_each_database!(the_last_word_of_a_projects_own_request_is_kept);
 

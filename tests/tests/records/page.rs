@@ -8,7 +8,7 @@ use std::process::Command;
 use tests::process::{binary, said};
 use tests::{Backend, FakeEngine, Process};
 
-use crate::{ask, chat, configuration, content, evaluator, kept};
+use crate::records::{ask, chat, configuration, content, evaluator, kept};
 
 const PAGE: &str = include_str!("../../../docs/records.md");
 

@@ -8,7 +8,7 @@ use guichet::store::retention::Purged;
 use serde_json::{Value, json};
 use tests::{Backend, TestApp, on_each_database};
 
-use crate::{ON, ask, chat, consent, content, evaluator, gateway, kept, places};
+use crate::records::{ON, ask, chat, consent, content, evaluator, gateway, kept, places};
 
 on_each_database!(
     content_goes_after_ninety_days_and_a_checked_item_stays,
@@ -116,7 +116,7 @@ async fn usage_goes_after_a_year_and_the_months_count_stays(backend: Backend) {
     ask(&app, &key, &chat("petit", "Encore", false)).await;
     app.records(1).await;
     intact(&app).await;
-    crate::sql(&app, "UPDATE log_chains SET start_hash = 'x' WHERE log = 'usage'").await;
+    crate::records::sql(&app, "UPDATE log_chains SET start_hash = 'x' WHERE log = 'usage'").await;
     let found = app.running.as_ref().expect("a gateway").app.store.verify(Log::Usage, None).await.expect("it is read");
     assert!(found.faults.iter().any(|fault| fault.what == "start"), "{found:#?}");
 }
@@ -134,7 +134,7 @@ async fn it_runs_by_itself(backend: Backend) {
     kept(&app, &evaluator, 1).await;
     let (folder, database) = app.stop().await;
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
-    let app = TestApp::in_folder(folder, database, &crate::configuration(&engine, evaluation)).await;
+    let app = TestApp::in_folder(folder, database, &crate::records::configuration(&engine, evaluation)).await;
     let started = std::time::Instant::now();
     while content(&app, &evaluator, &id).await["purged"].is_null() {
         assert!(started.elapsed() < tests::app::PATIENCE, "the content stays");

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Backend, TestApp, on_each_database, read};
 
-use crate::{ON, ask, chat, consent, evaluator, gateway, kept, member};
+use crate::records::{ON, ask, chat, consent, evaluator, gateway, kept, member};
 
 on_each_database!(no_evaluator_reads_another_organizations_content, each_role_does_what_it_may_and_nothing_else);
 

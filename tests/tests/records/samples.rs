@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tests::{Backend, TestApp, on_each_database};
 
-use crate::{ask, chat, consent, evaluator, gateway, kept, member};
+use crate::records::{ask, chat, consent, evaluator, gateway, kept, member};
 
 on_each_database!(a_draw_is_stratified_reproducible_and_says_its_chances, what_makes_no_sense_is_refused);
 
@@ -140,7 +140,7 @@ async fn a_draw_is_stratified_reproducible_and_says_its_chances(backend: Backend
 }
 
 async fn what_makes_no_sense_is_refused(backend: Backend) {
-    let (app, _engine) = gateway(backend, crate::ON).await;
+    let (app, _engine) = gateway(backend, crate::records::ON).await;
     let (key, instance) = (app.key("A", "internal").await, evaluator(&app).await);
     consent(&app, &key).await;
     ask(&app, &key, &chat("petit", "Bonjour", false)).await;

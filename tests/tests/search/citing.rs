@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::Backend;
 use tests::engine::{Call, Chat};
 
-use crate::stand::{CHAT, Stand, chunk, on_both};
+use crate::search::stand::{CHAT, Stand, chunk, on_both};
 
 const PREAVIS: &str = "Le préavis de démission dure un mois pour un employé. Il court de la remise de la lettre.";
 const ANSWER: &str = "Le préavis dure un mois pour un employé [1].";

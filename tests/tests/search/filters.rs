@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::stand::{Stand, chunk, on_both};
+use crate::search::stand::{Stand, chunk, on_both};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_type_and_their_combinations() {

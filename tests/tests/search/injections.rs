@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::Backend;
 use tests::engine::Chat;
 
-use crate::stand::{CHAT, Stand, chunk};
+use crate::search::stand::{CHAT, Stand, chunk};
 
 /// Texts that a hostile document may hold. Each has the word « démarche », by which it is found.
 const HOSTILE: [&str; 14] = [

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use tests::{Backend, Key, TestApp};
 
-use crate::stand::{Stand, chunk, document, on_both};
+use crate::search::stand::{Stand, chunk, document, on_both};
 
 /// A collection as the test knows it.
 struct Known {
@@ -47,7 +47,7 @@ async fn no_result_ever_crosses() {
                 0..=3 => {
                     let visibility = if random.bool() { "shared" } else { "private" };
                     let body = json!({"name": format!("c{step}"), "visibility": visibility});
-                    let id = crate::stand::collection(app, &key, &body).await;
+                    let id = crate::search::stand::collection(app, &key, &body).await;
                     let (organization, project) = (key.organization_id, key.project_id);
                     known.push(Known { id, organization, project, visibility, documents: Vec::new() });
                 }
@@ -121,7 +121,7 @@ async fn unknown_and_not_visible_look_alike() {
     let stand = Stand::start(Backend::Sqlite).await;
     let mine = stand.collection("mienne").await;
     let other = stand.app.key("Ministère B", "internal").await;
-    let theirs = crate::stand::collection(&stand.app, &other, &json!({"name": "leur"})).await;
+    let theirs = crate::search::stand::collection(&stand.app, &other, &json!({"name": "leur"})).await;
     let document = document(&stand.app, &other, theirs, "d", &json!({}), &[chunk("le même texte")]).await;
     let unknown = stand.post("/v1/search", &json!({"query": "q", "collection_ids": [mine, 424_242]})).await;
     let hidden = stand.post("/v1/search", &json!({"query": "q", "collection_ids": [mine, theirs]})).await;
@@ -144,7 +144,7 @@ async fn anothers_corpus_changes_no_score() {
     let body = json!({"query": "congé maladie", "collection_ids": [mine], "method": "lexical"});
     let before = stand.search(&body).await;
     let other = stand.app.key("Ministère B", "internal").await;
-    let theirs = crate::stand::collection(&stand.app, &other, &json!({"name": "leur"})).await;
+    let theirs = crate::search::stand::collection(&stand.app, &other, &json!({"name": "leur"})).await;
     let many: Vec<Value> = (0..60).map(|n| chunk(&format!("congé maladie {n}"))).collect();
     document(&stand.app, &other, theirs, "d", &json!({}), &many).await;
     assert_eq!(stand.search(&body).await, before);

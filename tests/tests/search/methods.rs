@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use tests::Backend;
 
-use crate::stand::{Stand, chunk, contents, on_both};
+use crate::search::stand::{Stand, chunk, contents, on_both};
 
 const PREAVIS: &str = "Le préavis de démission dure un mois pour un employé.";
 const CONGES: &str = "Tout salarié a droit à deux jours et demi de congés payés par mois.";
@@ -84,7 +84,7 @@ async fn a_question_asked_again_is_not_embedded_again() {
     assert_eq!(stand.engine.posts(), before);
     // What one organization asked is not another's to find out.
     let other = stand.app.key("Ministère B", "internal").await;
-    let theirs = crate::stand::collection(&stand.app, &other, &json!({"name": "leurs"})).await;
+    let theirs = crate::search::stand::collection(&stand.app, &other, &json!({"name": "leurs"})).await;
     let asked = json!({"query": "une question", "collection_ids": [theirs]});
     let (status, _) = stand.app.post("/v1/search", &other.secret, &asked).await;
     assert_eq!((status, stand.engine.posts()), (200, before + 1));
@@ -178,7 +178,7 @@ async fn highlights_are_pieces_of_the_text() {
 async fn collections_of_two_languages_are_searched_together() {
     let stand = Stand::start(Backend::Sqlite).await;
     let french = stand.collection("fr").await;
-    let english = crate::stand::collection(&stand.app, &stand.key, &json!({"name": "en", "language": "en"})).await;
+    let english = crate::search::stand::collection(&stand.app, &stand.key, &json!({"name": "en", "language": "en"})).await;
     stand.document(french, "f", &json!({}), &[chunk("Les permis sont délivrés.")]).await;
     stand.document(english, "e", &json!({}), &[chunk("Permits are being issued.")]).await;
     let body = json!({"query": "issuing permits permis", "collection_ids": [french, english], "method": "lexical"});

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::engine::Chat;
 use tests::{Backend, FakeEngine};
 
-use crate::stand::{CHAT, Stand, chunk};
+use crate::search::stand::{CHAT, Stand, chunk};
 
 const SEARCH: &str = include_str!("../../../docs/search.md");
 const CITING: &str = include_str!("../../../docs/citing.md");
@@ -58,7 +58,7 @@ async fn the_fields_of_citations_are_those_of_the_page() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_of_the_evaluators_page_runs() {
     let folder = tempfile::TempDir::new().expect("a folder");
-    crate::evaluation::files(folder.path());
+    crate::search::evaluation::files(folder.path());
     let engine = FakeEngine::start().await;
     engine.script_model("e5", tests::engine::Embeddings::of(8));
     let commands: Vec<&str> = blocks(EVALUATING, "console").into_iter().flat_map(str::lines).collect();
@@ -75,11 +75,11 @@ async fn every_command_of_the_evaluators_page_runs() {
             .collect();
         assert_eq!(words[..4], ["$", "guichet", "eval", "retrieval"], "{command}");
         let words: Vec<&str> = words[4..].iter().map(String::as_str).filter(|word| !FILES.contains(word)).collect();
-        let (good, told, errors) = crate::evaluation::run(folder.path(), &words).await;
+        let (good, told, errors) = crate::search::evaluation::run(folder.path(), &words).await;
         assert!(good && told["ndcg@10"]["estimate"].is_number(), "{command}: {errors}");
     }
     assert!(engine.calls().iter().any(|call| call.text().contains("passage: ")), "prefixes keep their blank");
 }
 
-/// What [`crate::evaluation::run`] says already.
+/// What [`crate::search::evaluation::run`] says already.
 const FILES: [&str; 6] = ["--corpus", "corpus.jsonl", "--queries", "queries.jsonl", "--qrels", "qrels.tsv"];

@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::engine::Reply;
 use tests::{Backend, FakeEngine, TestApp};
 
-use crate::stand::{Stand, VECTORS, chunk, on_both};
+use crate::search::stand::{Stand, VECTORS, chunk, on_both};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_search_has_its_record() {
@@ -74,7 +74,7 @@ async fn an_index_hosted_where_a_class_may_not_go_is_not_asked() {
         Stand::with(Backend::Sqlite, "  index: {kind: server, url: 'http://127.0.0.1:1', hosting: foreign}\n").await;
     // Such a collection cannot be made: this one is searched by a project whose class was raised after.
     let public = stand.app.key("Ministère B", "public").await;
-    let collection = crate::stand::collection(&stand.app, &public, &json!({"name": "c"})).await;
+    let collection = crate::search::stand::collection(&stand.app, &public, &json!({"name": "c"})).await;
     let path = format!("/v1/admin/projects/{}", public.project_id);
     stand.app.patch(&path, &stand.app.admin_key, &json!({"data_class": "sensitive"})).await;
     let started = std::time::Instant::now();

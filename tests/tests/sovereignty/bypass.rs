@@ -5,7 +5,7 @@ use tests::engine::{Reply, faults, ms};
 use tests::{Chat, FakeEngine, Key, TestApp, chat, read};
 use tokio::task::JoinSet;
 
-use crate::{CLASSES, HOSTINGS, deployment, may_reach, model};
+use crate::sovereignty::{CLASSES, HOSTINGS, deployment, may_reach, model};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failover_and_fallback_stay_where_the_class_may_go() {

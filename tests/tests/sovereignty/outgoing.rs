@@ -9,7 +9,7 @@ use tests::engine::Reply;
 use tests::{Backend, FakeEngine, Process, TestApp, chat, on_each_database};
 use tokio::task::JoinSet;
 
-use crate::{deployment, model};
+use crate::sovereignty::{deployment, model};
 
 on_each_database!(
     /// Under traffic of every kind, every connection of the process leads to an engine of the configuration, to its

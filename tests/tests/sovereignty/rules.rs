@@ -6,7 +6,7 @@ use guichet::config::load::{Origin, from_text};
 use serde_json::{Value, json};
 use tests::{Backend, FakeEngine, TestApp, chat, on_each_database, read};
 
-use crate::{CLASSES, HOSTINGS, deployment, may_reach, model};
+use crate::sovereignty::{CLASSES, HOSTINGS, deployment, may_reach, model};
 
 on_each_database!(
     the_default_rules_hold_class_by_class_and_hosting_by_hosting,

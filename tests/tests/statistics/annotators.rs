@@ -8,7 +8,7 @@ use eval::stats::kappa::{self, Weights};
 use eval::stats::ranking::{Duel, Outcome, davidson};
 use serde_json::{Map, json};
 
-use crate::reference::{all_near, ask};
+use crate::statistics::reference::{all_near, ask};
 
 /// A rating that is often the truth.
 fn rating(random: &mut Random, truth: u32, categories: u32) -> u32 {

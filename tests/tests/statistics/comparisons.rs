@@ -6,7 +6,7 @@ use eval::stats::units::Clusters;
 use eval::stats::{Level, paired};
 use serde_json::{Map, json};
 
-use crate::reference::{all_near, ask};
+use crate::statistics::reference::{all_near, ask};
 
 #[test]
 fn paired_candidates() {

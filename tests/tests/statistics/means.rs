@@ -8,7 +8,7 @@ use eval::stats::units::{Clusters, Units, clustered_mean};
 use eval::stats::{Level, proportion, weighted};
 use serde_json::{Map, json};
 
-use crate::reference::ask;
+use crate::statistics::reference::ask;
 
 /// Scores that resemble each other within units of unequal sizes.
 fn clustered(seed: u64, units: u32) -> (Vec<f64>, Vec<u32>) {

@@ -9,7 +9,7 @@ use eval::metrics::{bleu, chrf};
 use eval::random::Random;
 use serde_json::{Map, Value, json};
 
-use crate::reference::{all_near, ask};
+use crate::statistics::reference::{all_near, ask};
 
 const REFERENCES: [&str; 8] = [
     "Le silence gardé pendant deux mois par l'administration vaut décision d'acceptation.",

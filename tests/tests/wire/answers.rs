@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::engine::faults::{ANSWER, THOUGHT};
 use tests::engine::{Chat, Reply};
 
-use crate::{Wire, header, hello, with};
+use crate::wire::{Wire, header, hello, with};
 
 /// Success, refusal, stream, page, and what never reached a handler.
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn the_answer_names_the_public_model() {
     for name in ["petit", "guichet-small"] {
         assert_eq!(wire.answer(&hello(name)).await["model"], "petit");
         let stream = wire.stream(&hello(name)).await;
-        assert!(crate::events(&stream).iter().all(|event| event["model"] == "petit"), "{stream}");
+        assert!(crate::wire::events(&stream).iter().all(|event| event["model"] == "petit"), "{stream}");
         assert_eq!(wire.engine.last().json()["model"], "fake/plain");
     }
 }
@@ -137,7 +137,7 @@ async fn every_choice_comes_back() {
     let whole = wire.answer(&body).await;
     let texts: Vec<&Value> = (0..3).map(|at| &whole["choices"][at]["message"]["content"]).collect();
     assert_eq!(texts, ["oui"; 3]);
-    let events = crate::events(&wire.stream(&body).await);
+    let events = crate::wire::events(&wire.stream(&body).await);
     for index in 0..3 {
         let of = |event: &&Value| event["choices"][0]["index"] == index;
         let said: String =

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::engine::faults::ANSWER;
 
-use crate::{Wire, events, streamed};
+use crate::wire::{Wire, events, streamed};
 
 #[tokio::test]
 async fn the_body_reaches_the_engine_byte_for_byte() {

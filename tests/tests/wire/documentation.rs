@@ -27,12 +27,12 @@ fn named(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2).filter(|word| word.contains("::") && !word.contains(' '))
 }
 
-/// Whether `wire::streams::name` is a test of `tests/tests/wire/streams.rs`, or of `wire.rs`.
+/// Whether `wire::streams::name` is a test of `tests/tests/wire/streams.rs`, or of `wire/mod.rs`.
 fn exists(path: &str) -> bool {
     let parts: Vec<&str> = path.split("::").collect();
     let Some((name, modules)) = parts.split_last() else { return false };
     let file = root().join("tests/tests").join(modules.join("/"));
-    let sources = [file.with_extension("rs"), file.join("main.rs")];
+    let sources = [file.with_extension("rs"), file.join("mod.rs")];
     let Some(source) = sources.iter().find_map(|source| std::fs::read_to_string(source).ok()) else { return false };
     let tested = [format!("fn {name}("), format!("{name} => ")];
     tested.iter().any(|text| source.contains(text.as_str()))

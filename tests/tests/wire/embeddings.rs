@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tests::engine::faults::DIMENSIONS;
 use tests::engine::{Embeddings, vector};
 
-use crate::Wire;
+use crate::wire::Wire;
 
 /// One embeddings model on an engine of a kind that gives base64 itself, and one where it is made here.
 async fn wire() -> Wire {

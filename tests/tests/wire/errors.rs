@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::engine::{Gate, Reply, faults};
 use tests::{TestApp, model};
 
-use crate::{Wire, header, hello, with};
+use crate::wire::{Wire, header, hello, with};
 
 /// A refusal in both languages.
 #[derive(Debug)]
@@ -441,7 +441,7 @@ async fn the_language_is_the_clients_or_the_configurations() {
         let app = TestApp::start(&format!("{more}\nmodels: []\n")).await;
         let request = app.request(Method::GET, "/v1/models", "wrong");
         let request = if asked.is_empty() { request } else { request.header("accept-language", asked) };
-        let (_, refused) = crate::sent(request).await;
+        let (_, refused) = crate::wire::sent(request).await;
         let message = refused["error"]["message"].as_str().expect("a message");
         let spoken = if message.starts_with("Clé") { "fr" } else { "en" };
         assert_eq!(spoken, wanted, "{more} {asked}: {message}");

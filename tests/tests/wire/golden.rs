@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tests::engine::{Reply, Sse};
 use tests::{FakeEngine, TestApp};
 
-use crate::header;
+use crate::wire::header;
 
 /// One test walks the folder.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

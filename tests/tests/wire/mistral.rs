@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::engine::Chat;
 use tests::model;
 
-use crate::{Wire, events, hello, sent, streamed, with};
+use crate::wire::{Wire, events, hello, sent, streamed, with};
 
 const SDK: &str = "mistral-client-python/3.7.0";
 

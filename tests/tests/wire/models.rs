@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::model;
 
-use crate::{Wire, header, hello};
+use crate::wire::{Wire, header, hello};
 
 fn medium(url: &str) -> String {
     format!(
@@ -100,7 +100,7 @@ async fn a_removal_is_announced_by_headers() {
             + &model("fake/reasoning", "chat", url, "").replacen("type:", "sunset: 2020-01-01, type:", 1)
     })
     .await;
-    let stream = crate::with(&hello("fake/plain"), &json!({"stream": true}));
+    let stream = crate::wire::with(&hello("fake/plain"), &json!({"stream": true}));
     for response in [
         wire.request(Method::GET, "/v1/models/fake/plain").send().await.expect("an answer"),
         wire.app.send("/v1/chat/completions", &wire.key.secret, &hello("fake/plain")).await,

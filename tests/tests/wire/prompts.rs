@@ -5,7 +5,7 @@ use tests::engine::faults::ANSWER;
 use tests::engine::{Chat, Split};
 use tests::model;
 
-use crate::{Wire, hello, joined, with};
+use crate::wire::{Wire, hello, joined, with};
 
 /// A folder of prompts of one's own, in three versions.
 const MEMO: [(&str, &str); 3] = [("1.0.0", "Note un"), ("1.2.0", "Note deux"), ("2.0.0", "Note trois")];

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::engine::faults::ANSWER;
 
-use crate::{Wire, events, hello, joined, with};
+use crate::wire::{Wire, events, hello, joined, with};
 
 /// Docs, plain features: nothing is added, no small default limit above all.
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn docs_plain_body_reaches_the_engine_byte_for_byte() {
 async fn docs_editor_body_reaches_the_engine_byte_for_byte() {
     let wire = Wire::of(&["fake/tools"]).await;
     let body = r#"{"model":"fake/tools","messages":[{"role":"system","content":"Tu modifies des documents."},{"role":"assistant","content":"<p id=\"1\">Il a manger.</p>"},{"role":"user","content":"Corrige."}],"tools":[{"type":"function","function":{"name":"applyDocumentOperations","parameters":{"type":"object","properties":{"operations":{"type":"array","items":{"type":"string"}}},"required":["operations"]}}}],"tool_choice":"auto","stream":true,"stream_options":{"include_usage":true}}"#;
-    let text = crate::streamed(wire.raw("/v1/chat/completions", body).await).await;
+    let text = crate::wire::streamed(wire.raw("/v1/chat/completions", body).await).await;
     assert_eq!(wire.engine.last().text(), body);
     let events = events(&text);
     let arguments: String = events
@@ -269,7 +269,7 @@ async fn end_users_are_recorded_as_pseudonyms() {
         ("x-session-id", "session-1"),
     ] {
         let request = wire.request(Method::POST, "/v1/chat/completions").json(&hello("fake/plain"));
-        let (status, answer) = crate::sent(request.header(name, value)).await;
+        let (status, answer) = crate::wire::sent(request.header(name, value)).await;
         assert_eq!(status, 200, "{answer}");
         assert!(wire.engine.last().header(name).is_none(), "{name} stays here");
     }
@@ -288,7 +288,7 @@ async fn a_clients_retry_is_recorded() {
     let wire = Wire::of(&["fake/plain"]).await;
     for count in ["0", "1", "2", "-1", "a lot"] {
         let request = wire.request(Method::POST, "/v1/chat/completions").json(&hello("fake/plain"));
-        assert_eq!(crate::sent(request.header("x-stainless-retry-count", count)).await.0, 200);
+        assert_eq!(crate::wire::sent(request.header("x-stainless-retry-count", count)).await.0, 200);
     }
     let mut retries: Vec<i64> =
         wire.app.records(5).await.iter().filter_map(|record| record["client_retry"].as_i64()).collect();

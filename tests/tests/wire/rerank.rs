@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::Wire;
+use crate::wire::Wire;
 
 async fn wire() -> Wire {
     Wire::set(|url| {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tests::engine::faults::ANSWER;
 use tests::{TestApp, model};
 
-use crate::{Wire, header, sent};
+use crate::wire::{Wire, header, sent};
 
 /// Everything lives under `/v1`, or says in JSON that it does not exist; and says nothing at all to whom it does not know.
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn metrics_need_an_auditors_key_or_their_own_port() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
     let server = format!("server: {{listen: '127.0.0.1:0', metrics_listen: '{port}'}}");
     let wire = Wire::with(&server, |url| model("fake/plain", "chat", url, "")).await;
-    wire.answer(&crate::hello("fake/plain")).await;
+    wire.answer(&crate::wire::hello("fake/plain")).await;
     let auditor = auditor(&wire.app).await;
     for path in ["/metrics", "/v1/metrics"] {
         let (status, refused) = wire.get(path).await;
@@ -126,7 +126,7 @@ async fn health_of_models_has_albert_apis_colours() {
     wire.engine.set_healthy(true);
     until_colours(&wire, &["orange", "orange"]).await;
     until_colours(&wire, &["green", "yellow"]).await;
-    assert_eq!(wire.answer(&crate::hello("fake/plain")).await["choices"][0]["message"]["content"], ANSWER);
+    assert_eq!(wire.answer(&crate::wire::hello("fake/plain")).await["choices"][0]["message"]["content"], ANSWER);
 }
 
 /// Waits until the models have these colours, all at once or one after the other.
@@ -274,7 +274,7 @@ async fn the_account_is_told_in_albert_apis_words() {
     assert!(wire.key.secret.starts_with(token.trim_end_matches('…')), "{token}");
     assert!(!keys.to_string().contains(&wire.key.secret), "the secret is not kept");
 
-    wire.answer(&crate::hello("fake/plain")).await;
+    wire.answer(&crate::wire::hello("fake/plain")).await;
     wire.app.records(1).await;
     let now = keys["data"][0]["created"].as_i64().expect("a time");
     let within = format!("start_time={}&end_time={}", now - 86_400, now + 86_400);

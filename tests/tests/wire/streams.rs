@@ -7,7 +7,7 @@ use tests::engine::faults::{ANSWER, THOUGHT};
 use tests::engine::{Chat, Gate, Sse, Usage};
 use tests::model;
 
-use crate::{Wire, events, header, hello, joined, streamed, with};
+use crate::wire::{Wire, events, header, hello, joined, streamed, with};
 
 /// Role, content, finish, `[DONE]`; and nothing without choices.
 #[tokio::test]

@@ -26,11 +26,11 @@ macro_rules! in_each_place {
     ($($behaviour:ident),* $(,)?) => {
         mod alone {
             $(#[tokio::test]
-            async fn $behaviour() { super::$behaviour($crate::Place::Alone).await; })*
+            async fn $behaviour() { super::$behaviour($crate::fairness::Place::Alone).await; })*
         }
         mod in_two_processes {
             $(#[tokio::test]
-            async fn $behaviour() { super::$behaviour($crate::Place::TwoProcesses).await; })*
+            async fn $behaviour() { super::$behaviour($crate::fairness::Place::TwoProcesses).await; })*
         }
     };
 }
