@@ -7,7 +7,7 @@ use rag::index::edge::Edge;
 use rag::index::server::Server;
 use rag::index::{IndexError, Lane, Point, Query, Scope, Space, VectorIndex};
 
-use crate::index::on_each_index;
+use crate::index::stand::on_each_index;
 use crate::index::stand::{DIMENSIONS, Stand, direction, point, scope};
 
 on_each_index!(what_was_flushed_is_there_after_a_restart, upkeep_goes_beside_searches_and_changes);

@@ -21,7 +21,6 @@ pub enum Kind {
 }
 
 /// Runs each behaviour on each engine.
-#[macro_export]
 macro_rules! on_each_index {
     ($($behaviour:ident),* $(,)?) => {
         mod edge {
@@ -34,6 +33,7 @@ macro_rules! on_each_index {
         }
     };
 }
+pub(crate) use on_each_index;
 
 /// An engine, empty at first.
 pub struct Stand {
