@@ -8,12 +8,14 @@
 //! | [`stats`] | intervals, agreement, rankings, comparisons, sample sizes |
 //! | [`metrics`] | automatic evidence: retrieval, citations, text overlap, formats |
 //! | [`grid`] | the evaluation grid: a file, checked as a whole, scored from a table of evidence |
+//! | [`panel`] | several people on the same items: agreement, accuracy, preferences |
 //! | [`redact`] | masks personal data of French formats |
 //! | [`catalogue`] | each statistic and metric by name, from a [`table`] to JSON |
 
 pub mod catalogue;
 pub mod grid;
 pub mod metrics;
+pub mod panel;
 mod pattern;
 pub mod random;
 pub mod redact;

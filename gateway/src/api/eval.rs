@@ -4,8 +4,12 @@
 //! Closed to the keys of projects, feedback apart; then by role, and by organization: content of one organization is
 //! answered to who evaluates or audits another like content that does not exist.
 
+mod agreement;
+mod annotations;
+mod campaigns;
 mod erasures;
 mod feedback;
+mod grids;
 mod purge;
 mod records;
 mod samples;
@@ -25,6 +29,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
     let members = OpenApiRouter::new()
         .merge(records::routes())
         .merge(samples::routes())
+        .merge(grids::routes())
+        .merge(campaigns::routes())
+        .merge(annotations::routes())
+        .merge(agreement::routes())
         .merge(erasures::routes())
         .merge(purge::routes())
         .merge(feedback::read_routes())

@@ -1,6 +1,7 @@
 //! `guichet eval`: statistics, grids and retrieval on files, without a server; and what is kept of requests, drawn from,
 //! checked, let go of. Standard output is JSON where nothing else is said, problems are told in words.
 
+mod campaign;
 mod logs;
 #[cfg(feature = "retrieval")]
 mod retrieval;
@@ -32,6 +33,9 @@ pub enum Command {
     /// Échantillons des contenus gardés / Samples of what was kept
     #[command(subcommand)]
     Sample(sample::Command),
+    /// Campagnes d’annotation / Campaigns of annotation
+    #[command(subcommand)]
+    Campaign(campaign::Command),
     /// Vérifie que rien n’a été modifié, ôté ni déplacé / Check that nothing was altered, removed or moved
     VerifyLog(logs::VerifyLog),
     /// Supprime ce qui a fait son temps, comme le service le fait seul / Take away what is past its time, as the service does
@@ -99,6 +103,7 @@ impl Command {
             #[cfg(feature = "retrieval")]
             Command::Retrieval(retrieval) => retrieval.run(out).await,
             Command::Sample(command) => command.run(out).await,
+            Command::Campaign(command) => command.run(out).await,
             Command::VerifyLog(verify) => verify.run(out).await,
             Command::Purge(purge) => purge.run(out).await,
             Command::Erase(erase) => erase.run(out).await,

@@ -32,7 +32,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
-struct Part {
+pub(super) struct Part {
     /// Objects at most, 1 to 1000.
     limit: Option<i64>,
     /// Objects to skip.
@@ -40,7 +40,7 @@ struct Part {
 }
 
 impl Part {
-    fn bounds(&self) -> ApiResult<(i64, i64)> {
+    pub(super) fn bounds(&self) -> ApiResult<(i64, i64)> {
         Ok((limit(self.limit.unwrap_or(100), 1_000)?, self.offset.unwrap_or(0).max(0)))
     }
 }
@@ -69,17 +69,19 @@ async fn draw(
     who: Principal,
     Json(mut ask): Json<Ask>,
 ) -> ApiResult<(StatusCode, Answer<Sample>)> {
-    ask.organization_id = ask.organization_id.or_else(|| only_organization(&who));
-    match ask.organization_id {
-        Some(id) => {
-            // One that the caller may not even see is answered like one that does not exist.
-            visible(Some(id), |id| who.can_read_content(*id) || who.can_read(*id))?;
-            allowed(who.can_evaluate(Some(id)))?;
-        }
-        None => allowed(who.can_evaluate(None))?,
-    }
+    ask.organization_id = organization_of(&who, ask.organization_id)?;
     let id = sample::draw(&app.store, &ask, who.member_id()).await?;
     Ok((StatusCode::CREATED, Answer(seen(&app, &who, id).await?)))
+}
+
+/// The organization that the caller evaluates: the one said, else the only one; none is all.
+pub(super) fn organization_of(who: &Principal, said: Option<i64>) -> ApiResult<Option<i64>> {
+    let organization = said.or_else(|| only_organization(who));
+    if let Some(id) = organization {
+        // One that the caller may not even see is answered like one that does not exist.
+        visible(Some(id), |id| who.can_read_content(*id) || who.can_read(*id))?;
+    }
+    allowed(who.can_evaluate(organization)).map(|()| organization)
 }
 
 /// The organization of who evaluates just one.
