@@ -9,17 +9,29 @@
 //! | [`metrics`] | automatic evidence: retrieval, citations, text overlap, formats |
 //! | [`grid`] | the evaluation grid: a file, checked as a whole, scored from a table of evidence |
 //! | [`panel`] | several people on the same items: agreement, accuracy, preferences |
+//! | [`gate`] | whether a candidate may replace a baseline |
+//! | [`report`], [`plot`] | what a grid says of its evidence, as a page and as tables |
+//! | [`dataset`] | items to put to models, versioned by what they hold |
+//! | [`judge`] | what a judge answered, read strictly; orders and panels settled |
 //! | [`redact`] | masks personal data of French formats |
 //! | [`catalogue`] | each statistic and metric by name, from a [`table`] to JSON |
 
 pub mod catalogue;
+pub mod columns;
+pub mod dataset;
+pub mod gate;
 pub mod grid;
+pub mod judge;
 pub mod metrics;
 pub mod panel;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod pattern;
+pub mod plot;
 pub mod random;
 pub mod redact;
 pub mod refusal;
+pub mod report;
 pub mod stats;
 pub mod table;
 

@@ -4,6 +4,7 @@
 
 mod grids;
 mod page;
+mod reports;
 mod stats;
 
 use std::path::Path;
