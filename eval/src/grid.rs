@@ -5,7 +5,7 @@
 
 mod check;
 mod distribution;
-mod evidence;
+pub(crate) mod evidence;
 mod model;
 mod part;
 mod problem;
@@ -26,6 +26,11 @@ use sha2::{Digest, Sha256};
 pub const GUICHET_1: &str = include_str!("../grids/guichet-1.yaml");
 
 impl Grid {
+    /// A criterion by its id.
+    pub fn criterion(&self, id: &str) -> Option<&Criterion> {
+        self.facets.iter().flat_map(|facet| &facet.criteria).find(|criterion| criterion.id == id)
+    }
+
     /// Reads a grid; all its problems at once.
     pub fn read(text: &str) -> Result<Grid, Vec<Problem>> {
         let document: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| {

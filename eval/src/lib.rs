@@ -12,6 +12,7 @@
 //! | [`report`], [`plot`] | what a grid says of its evidence, as a page and as tables |
 //! | [`dataset`] | items to put to models, versioned by what they hold |
 //! | [`judge`] | what a judge answered, read strictly; orders and panels settled |
+//! | [`panel`] | several people on the same items: agreement, accuracy, preferences |
 //! | [`redact`] | masks personal data of French formats |
 //! | [`catalogue`] | each statistic and metric by name, from a [`table`] to JSON |
 
@@ -22,6 +23,7 @@ pub mod gate;
 pub mod grid;
 pub mod judge;
 pub mod metrics;
+pub mod panel;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 mod pattern;

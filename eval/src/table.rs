@@ -135,6 +135,19 @@ impl Table {
     }
 }
 
+/// Lines of CSV, the first of them the header.
+pub fn write<R: IntoIterator<Item: AsRef<[u8]>>>(delimiter: u8, lines: impl IntoIterator<Item = R>) -> Result<Vec<u8>> {
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+    for line in lines {
+        writer.write_record(line).map_err(unwritten)?;
+    }
+    writer.into_inner().map_err(unwritten)
+}
+
+fn unwritten(error: impl fmt::Display) -> Refusal {
+    Refusal::input(format!("la table ne s’écrit pas : {error}"), format!("the table cannot be written: {error}"))
+}
+
 impl Row {
     /// A cell, white space at its ends aside.
     pub fn cell(&self, place: usize) -> &str {

@@ -2,6 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | [`campaign`] | people who annotate, and what they found |
 //! | [`case`] | a judging with all it needs |
 //! | [`content`] | what is kept of a request and its answer, and its redaction |
 //! | [`dataset`] | stored datasets, read as items |
@@ -14,6 +15,7 @@
 //! | [`retention`] | what goes by itself |
 
 pub mod ask;
+pub mod campaign;
 pub mod case;
 pub mod content;
 pub mod dataset;

@@ -4,7 +4,9 @@
 //! of identity goes through [`Database::change`]: it takes the one write lock first, so changes follow one another on
 //! both databases, and leaves with the change an audit row and a raised directory version.
 
+pub mod annotations;
 pub mod audit;
+pub mod campaigns;
 pub mod chain;
 #[cfg(feature = "retrieval")]
 pub mod chunks;
@@ -21,6 +23,7 @@ pub mod evaluation;
 pub mod feedback;
 pub mod first_admin;
 pub mod grants;
+pub mod grids;
 #[cfg(feature = "retrieval")]
 pub mod jobs;
 pub mod keys;
@@ -48,6 +51,7 @@ pub mod sql;
 pub(crate) mod tests;
 pub mod time;
 pub mod totals;
+pub mod turns;
 pub mod usage;
 pub mod verify;
 #[cfg(feature = "retrieval")]

@@ -8,7 +8,7 @@ use crate::table::{Broken, Row, Table, number, yes_or_no};
 
 /// What a line answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// A score from 0 (worst) to 1 (best), and its weight in a mean: words for a severity, 1 otherwise.
     Score {
         score: f64,
@@ -54,7 +54,7 @@ struct Columns {
 const OTHERS: [&str; 11] =
     ["source", "item", "rater", "cluster", "probability", "words", "document", "date", "signatory", "low", "high"];
 
-type Told<T> = std::result::Result<T, (String, String)>;
+pub(crate) type Told<T> = std::result::Result<T, (String, String)>;
 
 fn told<T>(fr: impl Into<String>, en: impl Into<String>) -> Told<T> {
     Err((fr.into(), en.into()))
@@ -199,7 +199,7 @@ fn source(criterion: &Criterion, said: &str) -> Told<Evidence> {
 }
 
 /// A value as a score from 0 to 1, 1 being best.
-fn score(criterion: &Criterion, value: &str, words: &str) -> Told<Answer> {
+pub(crate) fn score(criterion: &Criterion, value: &str, words: &str) -> Told<Answer> {
     let wrong = |fr: &str, en: &str| (format!("« {value} » n’est pas {fr}"), format!("“{value}” is not {en}"));
     let as_number = || number(value).ok_or_else(|| wrong("un nombre", "a number"));
     let rising = match &criterion.scale {

@@ -4,10 +4,14 @@
 //! Closed to the keys of projects, feedback apart; then by role, and by organization: content of one organization is
 //! answered to who evaluates or audits another like content that does not exist.
 
+mod agreement;
+mod annotations;
+mod campaigns;
 mod datasets;
 mod erasures;
 mod experiments;
 mod feedback;
+mod grids;
 mod judges;
 mod purge;
 mod records;
@@ -17,14 +21,12 @@ mod samples;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::admin::{allowed, limit, visible};
+use crate::api::admin::{allowed, visible};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::policy::identity::Principal;
-use crate::policy::role::{Role, Scope};
 use crate::store::page::Reach;
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -35,6 +37,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .merge(experiments::routes())
         .merge(judges::routes())
         .merge(reports::routes())
+        .merge(grids::routes())
+        .merge(campaigns::routes())
+        .merge(annotations::routes())
+        .merge(agreement::routes())
         .merge(erasures::routes())
         .merge(purge::routes())
         .merge(feedback::read_routes())
@@ -67,30 +73,4 @@ fn evaluates(who: &Principal, organization: Option<i64>) -> ApiResult<()> {
         visible(Some(id), |id| who.can_read_content(*id) || who.can_read(*id))?;
     }
     allowed(who.can_evaluate(organization))
-}
-
-/// The organization of who evaluates just one.
-fn only_organization(who: &Principal) -> Option<i64> {
-    let mut of = who.grants().iter().filter(|held| held.role == Role::Evaluator).map(|held| held.scope);
-    match (of.next(), of.next()) {
-        (Some(Scope::Organization(id)), None) => Some(id),
-        _ => None,
-    }
-}
-
-/// Which part of a list is wanted.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-struct Part {
-    /// Objects at most, 1 to 1000.
-    limit: Option<i64>,
-    /// Objects to skip.
-    offset: Option<i64>,
-}
-
-impl Part {
-    fn bounds(&self) -> ApiResult<(i64, i64)> {
-        Ok((limit(self.limit.unwrap_or(100), 1_000)?, self.offset.unwrap_or(0).max(0)))
-    }
 }

@@ -2,6 +2,7 @@
 //! checked, let go of. Standard output is JSON where nothing else is said, problems are told in words.
 
 mod ask;
+mod campaign;
 mod dataset;
 mod experiment;
 mod judge;
@@ -50,6 +51,9 @@ pub enum Command {
     /// Échantillons des contenus gardés / Samples of what was kept
     #[command(subcommand)]
     Sample(sample::Command),
+    /// Campagnes d’annotation / Campaigns of annotation
+    #[command(subcommand)]
+    Campaign(campaign::Command),
     /// Vérifie que rien n’a été modifié, ôté ni déplacé / Check that nothing was altered, removed or moved
     VerifyLog(logs::VerifyLog),
     /// Supprime ce qui a fait son temps, comme le service le fait seul / Take away what is past its time, as the service does
@@ -126,6 +130,7 @@ impl Command {
             Command::Retrieval(retrieval) => retrieval.run(out).await,
             Command::Gate(_) => Ok(()),
             Command::Sample(command) => command.run(out).await,
+            Command::Campaign(command) => command.run(out).await,
             Command::VerifyLog(verify) => verify.run(out).await,
             Command::Purge(purge) => purge.run(out).await,
             Command::Erase(erase) => erase.run(out).await,

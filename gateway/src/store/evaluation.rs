@@ -246,6 +246,42 @@ impl Database {
     }
 }
 
+/// What a campaign needs to know of a record.
+#[derive(Clone, Debug)]
+pub struct Annotated {
+    pub id: String,
+    pub organization_id: i64,
+    pub model: String,
+    /// `id@version` of the prompt that was named.
+    pub prompt: Option<String>,
+    /// None once it is gone.
+    pub content: Option<String>,
+}
+
+impl Database {
+    /// Records by their ids, in no order; unknown ones are left out.
+    pub async fn annotated(&self, ids: &[String]) -> Result<Vec<Annotated>, StoreError> {
+        let mut sql = Sql::new(
+            "SELECT t.id, t.organization_id, t.model, t.prompt_id, t.prompt_version, c.content FROM evaluation_records t \
+             LEFT JOIN evaluation_contents c ON c.id = t.id WHERE t.id IN ",
+        );
+        sql.bind_list(ids.iter().map(String::as_str));
+        let rows = sql.fetch(self.pool()).await?;
+        let read = |row: &AnyRow| {
+            let version: Option<String> = row.try_get("prompt_version")?;
+            let prompt: Option<String> = row.try_get("prompt_id")?;
+            Ok(Annotated {
+                id: row.try_get("id")?,
+                organization_id: row.try_get("organization_id")?,
+                model: row.try_get("model")?,
+                prompt: prompt.map(|id| version.map_or_else(|| id.clone(), |version| format!("{id}@{version}"))),
+                content: row.try_get("content")?,
+            })
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
+    }
+}
+
 /// A content that a person checked and keeps for a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct KeptItem {

@@ -70,6 +70,8 @@ impl Database {
         let mut purged = Purged::default();
         purged.contents += self.contents(OLD, keep.content_before(), "age", keep.now, dry_run).await?;
         purged.comments += self.comments(OLD_COMMENTS, keep.content_before(), dry_run).await?;
+        purged.contents += self.purge_rows(keep.content_before(), dry_run).await?;
+        purged.comments += self.purge_remarks(keep.content_before(), dry_run).await?;
         for project in withdrawn {
             purged.contents += self.contents(OF_PROJECT, project, "consent", keep.now, dry_run).await?;
             purged.comments += self.comments(COMMENTS_OF_PROJECT, project, dry_run).await?;
@@ -139,6 +141,7 @@ impl Database {
         let mut answers = Sql::new("DELETE FROM eval_answers WHERE record_id IN ");
         answers.bind_list(ids.iter().map(String::as_str));
         answers.fetch(&mut *tx).await?;
+        super::annotations::forget_remarks(&mut tx, ids).await?;
         let mut note = Sql::new("UPDATE evaluation_records SET purged_at = ");
         note.bind(now).push(", purged_why = ").bind(why).push(" WHERE purged_at IS NULL AND id IN ");
         note.bind_list(ids.iter().map(String::as_str));
