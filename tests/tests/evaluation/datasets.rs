@@ -39,3 +39,21 @@ fn evalap_s_columns_and_compar_ia_s_votes_are_read() {
     let duels = std::fs::read_to_string(folder.path().join("duels.csv")).expect("a file");
     assert!(duels.starts_with("first,second,winner,cluster,item\na,b,first,v1,c1\na,b,tie,v1,c2\n"), "{duels}");
 }
+
+/// docs/evaluating.md: each command it shows runs.
+#[test]
+fn every_command_of_the_page_runs() {
+    let page = include_str!("../../../docs/evaluating.md");
+    let folder = folder(&[
+        ("questions.csv", "id,question\na,Q ?\n"),
+        ("votes.csv", "model_a_name,model_b_name,chosen_model_name\na,b,a\n"),
+    ]);
+    let shown = page.split("```console\n").skip(1).filter_map(|rest| rest.split("\n```").next()).flat_map(str::lines);
+    let commands: Vec<&str> = shown.collect();
+    assert_eq!(commands.len(), 2, "{commands:#?}");
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().skip(3).collect();
+        let said = guichet(folder.path(), &words);
+        assert_eq!(said.code, Some(0), "{command}: {}", said.err);
+    }
+}
