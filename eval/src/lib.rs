@@ -8,11 +8,11 @@
 //! | [`stats`] | intervals, agreement, rankings, comparisons, sample sizes |
 //! | [`metrics`] | automatic evidence: retrieval, citations, text overlap, formats |
 //! | [`grid`] | the evaluation grid: a file, checked as a whole, scored from a table of evidence |
-//! | [`panel`] | several people on the same items: agreement, accuracy, preferences |
 //! | [`gate`] | whether a candidate may replace a baseline |
 //! | [`report`], [`plot`] | what a grid says of its evidence, as a page and as tables |
 //! | [`dataset`] | items to put to models, versioned by what they hold |
 //! | [`judge`] | what a judge answered, read strictly; orders and panels settled |
+//! | [`panel`] | several people on the same items: agreement, accuracy, preferences |
 //! | [`redact`] | masks personal data of French formats |
 //! | [`catalogue`] | each statistic and metric by name, from a [`table`] to JSON |
 

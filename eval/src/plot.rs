@@ -120,8 +120,8 @@ mod tests {
             curve(
                 &caption(),
                 &[
-                    Point { label: "<script>".to_owned(), value: Some((1.0, None)) },
-                    Point { label: "b".into(), value: None },
+                    Point { label: "<script>".to_owned(), value: Some((1.0, None)), absent: "" },
+                    Point { label: "b".into(), value: None, absent: "masqué" },
                 ],
             ),
             matrix(

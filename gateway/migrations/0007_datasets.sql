@@ -26,7 +26,6 @@ CREATE TABLE eval_dataset_items (
     place BIGINT NOT NULL,
     -- Of a sample: the record, whose content stays where its retention finds it.
     record_id TEXT,
-    cluster TEXT,
     probability DOUBLE PRECISION,
     -- Of an import: the item itself, as JSON.
     item TEXT,

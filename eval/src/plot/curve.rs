@@ -2,11 +2,13 @@
 
 use super::{BLUE, Caption, INK, MUTED, RULE, Svg, WIDTH};
 
-/// One month: a value, its bounds if it has some; none when it was not measured.
+/// One month: a value, its bounds if it has some; none when it was not measured, or is hidden.
 #[derive(Clone, Debug)]
 pub struct Point {
     pub label: String,
     pub value: Option<(f64, Option<(f64, f64)>)>,
+    /// Said where there is no value.
+    pub absent: &'static str,
 }
 
 const LEFT: f64 = 70.0;
@@ -35,7 +37,7 @@ pub fn curve(caption: &Caption, points: &[Point]) -> String {
         let x = middle(place);
         svg.text((x, bottom + 22.0), "middle", MUTED, &point.label);
         let Some((value, bounds)) = point.value else {
-            svg.text((x, bottom - 8.0), "middle", MUTED, "non mesurable");
+            svg.text((x, bottom - 8.0), "middle", MUTED, point.absent);
             last = None;
             continue;
         };

@@ -79,11 +79,23 @@ fn fold(distribution: &mut Distribution) -> usize {
         let (low, high) = (place.min(with), place.max(with));
         let upper = distribution.slices.remove(high);
         let lower = &mut distribution.slices[low];
-        lower.label = format!("{} ou {}", lower.label, upper.label);
+        lower.label = joined(&lower.label, &upper.label);
         lower.answers += upper.answers;
         // One unit may have answers in both: the larger is surely reached, the sum may not be.
         lower.units = lower.units.max(upper.units);
         folded += 1;
     }
     folded
+}
+
+/// Two neighbouring ranges are one longer range; levels are one or the other.
+fn joined(lower: &str, upper: &str) -> String {
+    let range = |label: &str| {
+        let (low, high) = label.strip_prefix("note de ")?.split_once(" à ")?;
+        Some((low.to_owned(), high.to_owned()))
+    };
+    match (range(lower), range(upper)) {
+        (Some((low, middle)), Some((same, high))) if middle == same => format!("note de {low} à {high}"),
+        _ => format!("{lower} ou {upper}"),
+    }
 }

@@ -5,7 +5,17 @@ use crate::stats::Interval;
 
 /// `0,73`.
 pub fn score(value: f64) -> String {
-    format!("{value:.2}").replace('.', ",")
+    let text = format!("{:.2}", value.abs()).replace('.', ",");
+    if value < 0.0 && text != "0,00" { format!("−{text}") } else { text }
+}
+
+/// French typography: no line begins with `?`, `!`, `;`, `:` or `»`, none ends with `«`.
+pub fn spaced(text: &str) -> String {
+    let mut text = text.to_owned();
+    for sign in ["?", "!", ";", ":", "»"] {
+        text = text.replace(&format!(" {sign}"), &format!("\u{a0}{sign}"));
+    }
+    text.replace("« ", "«\u{a0}")
 }
 
 /// `−0,05`, `+0,02`.

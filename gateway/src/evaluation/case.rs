@@ -32,6 +32,9 @@ pub struct Question {
     /// Families of models that the catalogue does not name. What the catalogue says stands.
     #[serde(default)]
     pub families: BTreeMap<String, String>,
+    /// Asks engines to hold judges to the JSON wanted (`response_format`), where they can. Quotes stay theirs to invent.
+    #[serde(default)]
+    pub constrained: bool,
     /// Language of the prompt: `fr` or `en`.
     #[serde(default = "french")]
     pub language: String,
@@ -64,8 +67,7 @@ impl Case {
         family: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Case> {
         let of = |candidate: Option<&str>| judging::subjects(dataset, answers, candidate);
-        let pairwise = Judging::new(&grid, &question.criterion, &question.judges, &library, &question.language)?;
-        let pairwise = pairwise.compares_pairs();
+        let pairwise = judging(&grid, &question, &library)?.compares_pairs();
         let two = question.candidate.is_some() && question.against.is_some();
         if (pairwise && !two) || (!pairwise && question.against.is_some()) {
             return Err(Refusal::input(
@@ -89,8 +91,7 @@ impl Case {
     }
 
     fn judging(&self) -> Result<Judging<'_>> {
-        let Question { criterion, judges, language, .. } = &self.question;
-        Judging::new(&self.grid, criterion, judges, &self.library, language)
+        judging(&self.grid, &self.question, &self.library)
     }
 
     pub fn method(&self) -> Result<Method> {
@@ -126,4 +127,9 @@ impl Case {
         let (first, second) = self.question.candidate.as_deref().zip(self.question.against.as_deref())?;
         Some(verdicts.duels(self.pairs.as_ref()?, first, second))
     }
+}
+
+fn judging<'a>(grid: &'a Grid, question: &'a Question, library: &'a Library) -> Result<Judging<'a>> {
+    let Question { criterion, judges, language, constrained, .. } = question;
+    Judging::new(grid, criterion, judges, library, (language, *constrained))
 }

@@ -1,7 +1,7 @@
 //! Datasets as they are stored, read as items. Those of a sample are read from its records each time, so that what is purged
 //! is gone from them too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use ::eval::dataset::{Dataset, Item};
 use serde_json::Value;
@@ -33,18 +33,11 @@ pub async fn items(database: &Database, stored: &StoredDataset) -> Result<Datase
 pub fn item(stored: StoredItem) -> Option<Item> {
     match stored {
         StoredItem::Imported(text) => serde_json::from_str(&text).ok(),
-        StoredItem::Held { record, content, cluster, probability } => {
-            of_record(*record, &content, cluster, probability)
-        }
+        StoredItem::Held { record, content, probability } => of_record(*record, &content, probability),
     }
 }
 
-fn of_record(
-    record: EvaluationRecord,
-    content: &str,
-    cluster: Option<String>,
-    probability: Option<f64>,
-) -> Option<Item> {
+fn of_record(record: EvaluationRecord, content: &str, probability: Option<f64>) -> Option<Item> {
     let content: Value = serde_json::from_str(content).ok()?;
     let question = question(content["messages"].as_array()?)?;
     let answer = said(&content["answers"][0]["content"]);
@@ -61,7 +54,7 @@ fn of_record(
     ];
     let mut fields = BTreeMap::from([("model".to_owned(), record.model), ("data_class".to_owned(), record.data_class)]);
     fields.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    Some(Item { id: record.id, question, reference: None, passages, cluster, fields })
+    Some(Item { id: record.id, question, reference: None, passages, cluster: record.end_user, fields })
 }
 
 /// What was asked: one message as it is, a conversation with who speaks.
@@ -107,13 +100,12 @@ pub fn imported(dataset: &Dataset, class: DataClass) -> Result<(Vec<NewRow>, Dat
         let text = serde_json::to_string(item).map_err(|error| StoreError::Other(error.to_string()))?;
         // PostgreSQL stores no NUL, not even escaped in JSON that it is to read.
         let text = text.replace("\\u0000", "");
-        rows.push(NewRow { record_id: None, cluster: None, probability: None, item: Some(text) });
+        rows.push(NewRow { record_id: None, probability: None, item: Some(text) });
     }
     Ok((rows, highest))
 }
 
-/// The records of a sample whose content is still there, about to be stored as a dataset of their organization. End users are
-/// numbered in it: it holds no pseudonym that an erasure would have to find.
+/// The records of a sample whose content is still there, about to be stored as a dataset of their organization.
 ///
 /// # Errors
 /// A sample over all organizations, or without any content left.
@@ -131,7 +123,6 @@ pub async fn of_sample(
         )
     })?;
     let (mut rows, mut hash, mut class) = (Vec::new(), Sha256::new(), DataClass::Public);
-    let mut clusters: HashMap<String, usize> = HashMap::new();
     let mut after = 0;
     loop {
         let page = database.sample_items(sample.id, PAGE, after).await?;
@@ -139,16 +130,13 @@ pub async fn of_sample(
         after = last.place;
         let ids: Vec<&str> = page.iter().map(|(item, _)| item.record_id.as_str()).collect();
         let held = database.held(organization_id, &ids).await?;
-        for (item, user) in &page {
+        for (item, _) in &page {
             let Some((own, content)) = held.get(&item.record_id) else { continue };
             class = class.max(*own);
             hash.update(content.as_bytes());
             hash.update(b"\n");
-            let next = clusters.len() + 1;
-            let cluster = user.clone().map(|user| format!("u{}", *clusters.entry(user).or_insert(next)));
             rows.push(NewRow {
                 record_id: Some(item.record_id.clone()),
-                cluster,
                 probability: Some(item.probability),
                 item: None,
             });

@@ -98,6 +98,7 @@ pub struct Judging<'a> {
     criterion: &'a Criterion,
     source: String,
     french: bool,
+    constrained: bool,
     /// Empty: answers are compared in pairs.
     levels: Vec<Level>,
     judges: &'a [String],
@@ -134,7 +135,7 @@ impl<'a> Judging<'a> {
         criterion: &str,
         judges: &'a [String],
         library: &'a Library,
-        language: &str,
+        (language, constrained): (&str, bool),
     ) -> Result<Judging<'a>> {
         let mut all = grid.facets.iter().flat_map(|facet| &facet.criteria);
         let Some(criterion) = all.find(|one| one.id == criterion) else {
@@ -168,7 +169,16 @@ impl<'a> Judging<'a> {
         if judges.is_empty() {
             return Err(Refusal::input("il faut au moins un juge", "at least one judge is needed"));
         }
-        Ok(Judging { library, prompt, criterion, source: format!("judge:{named}"), french, levels, judges })
+        Ok(Judging {
+            library,
+            prompt,
+            criterion,
+            source: format!("judge:{named}"),
+            french,
+            constrained,
+            levels,
+            judges,
+        })
     }
 
     pub fn compares_pairs(&self) -> bool {
@@ -243,9 +253,29 @@ impl<'a> Judging<'a> {
             key: key(subject, judge, order),
             model: judge.to_owned(),
             messages: json!(rendered.messages),
-            settings: Map::from_iter([("temperature".to_owned(), json!(0))]),
+            settings: self.settings(),
             about: about.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         })
+    }
+
+    fn settings(&self) -> Map<String, Value> {
+        let mut settings = Map::from_iter([("temperature".to_owned(), json!(0))]);
+        if self.constrained {
+            let text = json!({"type": "string"});
+            let values = self.levels.iter().map(|level| level.value.as_str()).chain(["n/a"]).collect::<Vec<&str>>();
+            let properties = match self.compares_pairs() {
+                true => {
+                    json!({"reason": text, "quote_a": text, "quote_b": text, "winner": {"enum": ["A", "B", "tie"]}})
+                }
+                false => json!({"reason": text, "quote": text, "value": {"enum": values}}),
+            };
+            let required: Vec<&String> = properties.as_object().into_iter().flat_map(Map::keys).collect();
+            let schema = json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+            let format =
+                json!({"type": "json_schema", "json_schema": {"name": "verdict", "strict": true, "schema": schema}});
+            settings.insert("response_format".to_owned(), format);
+        }
+        settings
     }
 
     /// What the answers to [`Judging::asks`] come to.

@@ -58,7 +58,6 @@ pub struct NewDataset {
 /// One item about to be stored.
 pub struct NewRow {
     pub record_id: Option<String>,
-    pub cluster: Option<String>,
     pub probability: Option<f64>,
     pub item: Option<String>,
 }
@@ -70,7 +69,6 @@ pub enum StoredItem {
     Held {
         record: Box<EvaluationRecord>,
         content: String,
-        cluster: Option<String>,
         probability: Option<f64>,
     },
 }
@@ -117,13 +115,12 @@ impl Database {
         let mut place = 0_i64;
         for chunk in new.rows.chunks(ROWS) {
             let mut sql = Sql::new(
-                "INSERT INTO eval_dataset_items (dataset_id, place, record_id, cluster, probability, item) VALUES ",
+                "INSERT INTO eval_dataset_items (dataset_id, place, record_id, probability, item) VALUES ",
             );
             for (index, row) in chunk.iter().enumerate() {
                 place += 1;
                 sql.push(if index == 0 { "(" } else { ", (" }).bind(id).push(", ").bind(place).push(", ");
-                sql.bind(row.record_id.as_deref()).push(", ").bind(row.cluster.as_deref()).push(", ");
-                sql.bind(row.probability).push(", ").bind(row.item.as_deref()).push(")");
+                sql.bind(row.record_id.as_deref()).push(", ").bind(row.probability).push(", ").bind(row.item.as_deref()).push(")");
             }
             sql.fetch(&mut *tx).await?;
         }
@@ -154,8 +151,7 @@ impl Database {
         limit: i64,
     ) -> Result<(Vec<StoredItem>, Option<i64>), StoreError> {
         let mut sql = Sql::new(
-            "SELECT r.*, i.place AS item_place, i.record_id AS item_record, i.cluster AS item_cluster, \
-             i.probability AS item_probability, i.item AS item_text, c.content AS item_content \
+            "SELECT r.*, i.place AS item_place, i.probability AS item_probability, i.item AS item_text, c.content AS item_content \
              FROM eval_dataset_items i LEFT JOIN evaluation_records r ON r.id = i.record_id \
              LEFT JOIN evaluation_contents c ON c.id = i.record_id WHERE i.dataset_id = ",
         );
@@ -170,7 +166,6 @@ impl Database {
                 items.push(StoredItem::Held {
                     record: Box::new(record(row)?),
                     content,
-                    cluster: row.try_get("item_cluster")?,
                     probability: row.try_get("item_probability")?,
                 });
             }

@@ -1,7 +1,7 @@
 //! Plots of the page, each beside its figures.
 
 use super::super::product::Product;
-use super::super::usage::Month;
+use super::super::usage::{Month, Value};
 use super::super::{Report, words};
 use super::tables::table;
 use crate::plot::{self, Axis, Bar, Caption, Dot, Point, escaped};
@@ -124,6 +124,7 @@ fn months(id: &str, name: &str, months: &[Month]) -> String {
         .map(|month| Point {
             label: month.month.clone(),
             value: month.value.known().map(|value| (value, month.bounds)),
+            absent: if month.value == Value::Hidden { "masqué" } else { "non mesurable" },
         })
         .collect();
     let told: Vec<String> = months.iter().map(|month| format!("{} : {}", month.month, month.value.words())).collect();

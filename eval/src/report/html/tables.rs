@@ -91,7 +91,8 @@ pub(super) fn criteria(report: &Report) -> String {
 }
 
 fn line(criterion: &CriterionScore) -> Vec<String> {
-    let mut question = format!("{}<span class=\"small\">{}", escaped(&criterion.question.fr), escaped(&criterion.id));
+    let mut question =
+        format!("{}<span class=\"small\">{}", escaped(&words::spaced(&criterion.question.fr)), escaped(&criterion.id));
     if let Some(reason) = &criterion.reason {
         question.push_str(&format!(" — {}", escaped(&reason.fr)));
     }

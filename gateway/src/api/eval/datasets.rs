@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Part, evaluates, only_organization, reach};
+use super::samples::{Part, organization_of};
+use super::{evaluates, reach};
 use crate::api::admin::visible;
 use crate::api::json::{Json, Query};
 use crate::app::{App, AppState};
@@ -34,19 +35,19 @@ pub fn routes() -> OpenApiRouter<AppState> {
 /// How a file says its items.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Form {
+enum FileForm {
     #[default]
     Jsonl,
     Csv,
     Parquet,
 }
 
-impl Form {
+impl FileForm {
     fn format(self) -> Format {
         match self {
-            Form::Jsonl => Format::Jsonl,
-            Form::Csv => Format::Csv,
-            Form::Parquet => Format::Parquet,
+            FileForm::Jsonl => Format::Jsonl,
+            FileForm::Csv => Format::Csv,
+            FileForm::Parquet => Format::Parquet,
         }
     }
 }
@@ -66,7 +67,7 @@ struct DatasetForm {
     sample_id: Option<i64>,
     /// `jsonl`, `csv` or `parquet`: evalap’s and compar:IA’s columns are known too.
     #[serde(default)]
-    format: Form,
+    format: FileForm,
     /// The file: its text, or base64 of a Parquet.
     #[serde(default)]
     #[schema(example = "{\"id\": \"a\", \"question\": \"Quels papiers pour un passeport ?\", \"reference\": \"…\"}")]
@@ -120,9 +121,7 @@ async fn make(
             stored::of_sample(&app.store, &sample, name, who.member_id()).await?
         }
         (None, Some(content)) => {
-            let organization = form.organization_id.or_else(|| only_organization(&who));
-            evaluates(&who, organization)?;
-            let organization_id = organization.ok_or_else(|| {
+            let organization_id = organization_of(&who, form.organization_id)?.ok_or_else(|| {
                 ApiError::bad_request("Dites de quelle administration.", "Say of which organization.")
                     .param("organization_id")
             })?;
@@ -146,12 +145,12 @@ async fn make(
 /// Reads a file, off the threads that carry requests.
 async fn imported(
     (organization_id, name): (i64, String),
-    (form, content, columns): (Form, String, BTreeMap<String, String>),
+    (form, content, columns): (FileForm, String, BTreeMap<String, String>),
     class: DataClass,
     who: &Principal,
 ) -> ApiResult<NewDataset> {
     let bytes = match form {
-        Form::Parquet => base64::engine::general_purpose::STANDARD.decode(content.trim()).map_err(|_| {
+        FileForm::Parquet => base64::engine::general_purpose::STANDARD.decode(content.trim()).map_err(|_| {
             ApiError::bad_request("Un Parquet s’envoie en base64.", "A Parquet is sent as base64.").param("content")
         })?,
         _ => content.into_bytes(),
@@ -259,7 +258,7 @@ async fn items(
 struct Wanted {
     /// `jsonl`, `csv` or `parquet`.
     #[param(value_type = String)]
-    format: Form,
+    format: FileForm,
 }
 
 /// A dataset as a file, which an import reads as the same items.
@@ -276,9 +275,9 @@ async fn export(
     let work = tokio::task::spawn_blocking(move || held.export(wanted.format.format()));
     let file = work.await.map_err(ApiError::internal)?.map_err(refused)?;
     let kind = match wanted.format {
-        Form::Jsonl => "application/jsonl; charset=utf-8",
-        Form::Csv => "text/csv; charset=utf-8",
-        Form::Parquet => "application/vnd.apache.parquet",
+        FileForm::Jsonl => "application/jsonl; charset=utf-8",
+        FileForm::Csv => "text/csv; charset=utf-8",
+        FileForm::Parquet => "application/vnd.apache.parquet",
     };
     Ok(([(header::CONTENT_TYPE, kind)], file).into_response())
 }

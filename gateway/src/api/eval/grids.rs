@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::reach;
-use super::{Part, organization_of};
+use super::samples::{Part, organization_of};
 use crate::api::admin::commit;
 use crate::api::json::{Json, Query};
 use crate::app::AppState;

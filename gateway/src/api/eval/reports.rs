@@ -79,7 +79,7 @@ async fn compare(
 /// How a report is written.
 #[derive(Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Form {
+enum Written {
     Html,
     Markdown,
     #[default]
@@ -104,7 +104,7 @@ struct ReportForm {
     usage: Option<String>,
     /// `html`, `markdown`, `json`, `csv` or `parquet`.
     #[serde(default)]
-    form: Form,
+    form: Written,
     /// Score that the total must surely reach, agreed beforehand.
     #[serde(default)]
     threshold: Option<f64>,
@@ -192,11 +192,13 @@ fn written(form: &ReportForm, prompts: &crate::prompts::Library) -> ApiResult<(&
     })
     .map_err(refused)?;
     Ok(match form.form {
-        Form::Html => ("text/html; charset=utf-8", made.html().into_bytes()),
-        Form::Markdown => ("text/markdown; charset=utf-8", made.markdown().into_bytes()),
-        Form::Json => ("application/json", serde_json::to_vec(&made).map_err(ApiError::internal)?),
-        Form::Csv => ("text/csv; charset=utf-8", made.csv().map_err(refused)?),
-        Form::Parquet => ("application/vnd.apache.parquet", ::eval::parquet::write(&made.columns()).map_err(refused)?),
+        Written::Html => ("text/html; charset=utf-8", made.html().into_bytes()),
+        Written::Markdown => ("text/markdown; charset=utf-8", made.markdown().into_bytes()),
+        Written::Json => ("application/json", serde_json::to_vec(&made).map_err(ApiError::internal)?),
+        Written::Csv => ("text/csv; charset=utf-8", made.csv().map_err(refused)?),
+        Written::Parquet => {
+            ("application/vnd.apache.parquet", ::eval::parquet::write(&made.columns()).map_err(refused)?)
+        }
     })
 }
 

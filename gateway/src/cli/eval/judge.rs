@@ -44,6 +44,9 @@ pub struct Judge {
     /// Langue de la consigne, fr ou en / Language of the prompt, fr or en
     #[arg(long, default_value = "fr")]
     language: String,
+    /// Demande au moteur de tenir le juge au JSON voulu (response_format) / Ask engines to hold judges to the JSON wanted
+    #[arg(long)]
+    constrained: bool,
     /// Ce que les juges ont répondu, une ligne par réponse ; un fichier commencé est repris / What judges answered
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
@@ -71,6 +74,7 @@ impl Judge {
             candidate: self.candidate.clone(),
             against: self.against.clone(),
             families: pairs(&self.families)?,
+            constrained: self.constrained,
             language: self.language.clone(),
         };
         let catalogue = match self.server.families().await {
