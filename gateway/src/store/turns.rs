@@ -32,8 +32,10 @@ pub struct Said {
     /// By criterion, as [`eval::panel::Answer::written`] has it; sorted.
     pub answers: Vec<(String, Option<String>)>,
     pub comment: Option<String>,
-    /// Milliseconds.
+    /// Time taken, milliseconds.
     pub taken_ms: Option<i64>,
+    /// Where they do not tell it, it is the time since the item was given.
+    pub timed: bool,
 }
 
 /// How an answer was received.
@@ -103,17 +105,19 @@ impl Database {
                 sql.push(if index == 0 { "(" } else { ", (" }).bind(item.clone()).push(", ").bind(member);
                 sql.push(", ").bind(campaign.id).push(", ").bind(now).push(", ").bind(until).push(")");
             }
-            // Given again before its time passed, the clock of its first showing goes on.
+            // Given again before its time passed, it is never held shorter, and the clock of its first showing goes on.
             sql.push(
-                " ON CONFLICT (item_id, member_id) DO UPDATE SET locked_until = excluded.locked_until, \
-                 given_at = CASE WHEN campaign_turns.locked_until > excluded.given_at THEN campaign_turns.given_at \
-                 ELSE excluded.given_at END",
+                " ON CONFLICT (item_id, member_id) DO UPDATE SET \
+                 locked_until = CASE WHEN campaign_turns.locked_until > excluded.locked_until \
+                 THEN campaign_turns.locked_until ELSE excluded.locked_until END, \
+                 given_at = CASE WHEN campaign_turns.locked_until > excluded.given_at \
+                 THEN campaign_turns.given_at ELSE excluded.given_at END",
             );
             sql.fetch(&mut *tx).await?;
         }
         let mut turns = Vec::with_capacity(given.len());
         for item in given {
-            turns.push(shown(&mut tx, item, until).await?);
+            turns.push(shown(&mut tx, item, member).await?);
         }
         tx.commit().await?;
         Ok(Some(turns))
@@ -149,16 +153,12 @@ impl Database {
     ) -> Result<Received, StoreError> {
         let now = super::now();
         let (mut tx, open) = self.take_turn(campaign.id).await?;
-        let row = sqlx::query(
-            "SELECT t.given_at, t.locked_until, t.done_at, t.outcome, t.comment, i.expected \
-             FROM campaign_turns t JOIN campaign_items i ON i.id = t.item_id \
-             WHERE t.item_id = $1 AND t.member_id = $2 AND i.campaign_id = $3",
-        )
-        .bind(item)
-        .bind(member)
-        .bind(campaign.id)
-        .fetch_optional(&mut *tx)
-        .await?;
+        let mut sql =
+            Sql::new("SELECT t.given_at, t.locked_until, t.done_at, t.outcome, t.comment, i.expected, CASE WHEN ");
+        sql.push(HELD).push(" THEN 1 ELSE 0 END AS there FROM campaign_turns t ");
+        sql.push("JOIN campaign_items i ON i.id = t.item_id WHERE t.item_id = ").bind(item.to_owned());
+        sql.push(" AND t.member_id = ").bind(member).push(" AND i.campaign_id = ").bind(campaign.id);
+        let row = sql.fetch(&mut *tx).await?.pop();
         let Some(row) = row else { return Ok(Received::Unknown) };
         if row.try_get::<Option<i64>, _>("done_at")?.is_some() {
             let same = same(&mut tx, &row, item, member, said).await?;
@@ -167,6 +167,8 @@ impl Database {
         if !open {
             return Ok(Received::Closed);
         }
+        let given_at: i64 = row.try_get("given_at")?;
+        let there = row.try_get::<i64, _>("there")? != 0;
         let gold = row.try_get::<Option<String>, _>("expected")?.is_some();
         if !gold && row.try_get::<i64, _>("locked_until")? <= now {
             let taken: i64 = sqlx::query_scalar(
@@ -182,14 +184,16 @@ impl Database {
                 return Ok(Received::Lost);
             }
         }
+        // What is said of a content goes with it.
+        let comment = said.comment.as_deref().filter(|_| there);
         sqlx::query(
             "UPDATE campaign_turns SET done_at = $1, outcome = $2, taken_ms = $3, comment = $4 \
              WHERE item_id = $5 AND member_id = $6",
         )
         .bind(now)
         .bind(if said.skipped { "skipped" } else { "answered" })
-        .bind(said.taken_ms)
-        .bind(said.comment.as_deref())
+        .bind(said.taken_ms.or_else(|| said.timed.then(|| now - given_at)))
+        .bind(comment)
         .bind(item)
         .bind(member)
         .execute(&mut *tx)
@@ -260,13 +264,15 @@ async fn takes_part(tx: &mut Transaction<'static, Any>, campaign: &Campaign, mem
 }
 
 /// An item with its content.
-async fn shown(tx: &mut Transaction<'static, Any>, item: String, locked_until: i64) -> Result<Turn, StoreError> {
+async fn shown(tx: &mut Transaction<'static, Any>, item: String, member: i64) -> Result<Turn, StoreError> {
     let row = sqlx::query(
-        "SELECT i.answers, i.content, c.content AS one, d.content AS other FROM campaign_items i \
+        "SELECT i.answers, i.content, t.locked_until, c.content AS one, d.content AS other FROM campaign_items i \
+         JOIN campaign_turns t ON t.item_id = i.id AND t.member_id = $2 \
          LEFT JOIN evaluation_contents c ON c.id = i.record_id \
          LEFT JOIN evaluation_contents d ON d.id = i.against_id WHERE i.id = $1",
     )
     .bind(item.as_str())
+    .bind(member)
     .fetch_one(&mut **tx)
     .await?;
     let content = match row.try_get::<Option<String>, _>("content")? {
@@ -275,7 +281,8 @@ async fn shown(tx: &mut Transaction<'static, Any>, item: String, locked_until: i
             [row.try_get::<Option<String>, _>("one")?, row.try_get("other")?].into_iter().flatten().collect(),
         ),
     };
-    Ok(Turn { item, pair: row.try_get::<i64, _>("answers")? == 2, locked_until, content })
+    let (pair, locked_until) = (row.try_get::<i64, _>("answers")? == 2, row.try_get("locked_until")?);
+    Ok(Turn { item, pair, locked_until, content })
 }
 
 /// Whether what is said is what was already said.

@@ -108,7 +108,7 @@ async fn annotate(
     let pair = pair.ok_or_else(|| refused(Received::Unknown))?;
     let grid = grid::of(&app.store, &campaign).await?;
     let AnnotationForm { item, answers, skip, comment, seconds } = form;
-    let heard = Heard { skip, answers, comment, seconds };
+    let heard = Heard { skip, answers, comment, seconds, timed: true };
     let said = check(&campaign, &grid, member, &item, pair, &heard)?;
     let outcome = if said.skipped { "skipped" } else { "answered" };
     match app.store.take_answer(&campaign, member, &item, &said).await? {

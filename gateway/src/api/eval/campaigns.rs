@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::samples::{Part, organization_of};
-use crate::api::admin::{allowed, commit, visible};
+use crate::api::admin::{allowed, visible};
 use crate::api::json::{Json, Query};
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
@@ -185,7 +185,7 @@ async fn update(
     allowed(who.can_evaluate(campaign.organization_id))?;
     let mut change = app.store.edit(who.actor()).await?;
     change.close_campaign(campaign.id, form.closed).await?;
-    commit(&app, change).await?;
+    change.commit().await?;
     let (campaign, rights) = find(&app, &who, id).await?;
     Ok(Answer(seen(&app, campaign, rights).await?))
 }

@@ -5,12 +5,12 @@ use axum::Json as Answer;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::reach;
 use super::samples::{Part, organization_of};
-use crate::api::admin::commit;
 use crate::api::json::{Json, Query};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
@@ -53,8 +53,9 @@ async fn list(State(app): State<AppState>, who: Principal, Query(part): Query<Pa
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct GridForm {
-    /// The file, YAML or JSON: see the page on evaluation.
-    document: String,
+    /// The grid: a file's text (YAML), or the same as JSON.
+    #[schema(value_type = Object)]
+    document: Value,
     /// Whose it is; absent: the only one that the caller evaluates, or everybody's.
     #[serde(default)]
     organization_id: Option<i64>,
@@ -71,10 +72,14 @@ async fn store(
 ) -> ApiResult<(StatusCode, Answer<StoredGrid>)> {
     let organization = organization_of(&who, form.organization_id)?;
     let wrong = |french: &'static str, english: &'static str| ApiError::bad_request(french, english).param("document");
-    if form.document.len() > DOCUMENT_MAX || form.document.contains('\0') {
+    let document = match form.document {
+        Value::String(text) => text,
+        other => format!("{other:#}"),
+    };
+    if document.len() > DOCUMENT_MAX || document.contains('\0') {
         return Err(wrong("Une grille est un texte de 256 Kio au plus.", "A grid is a text of 256 KiB at most."));
     }
-    let grid = grid::read(&form.document)?;
+    let grid = grid::read(&document)?;
     let name = grid::name(&grid);
     if !name.is_plain() {
         return Err(wrong(
@@ -89,8 +94,8 @@ async fn store(
         ));
     }
     let mut change = app.store.edit(who.actor()).await?;
-    let (stored, new) = change.store_grid(organization, &name, &grid.hash, &form.document).await?;
-    commit(&app, change).await?;
+    let (stored, new) = change.store_grid(organization, &name, &grid.hash, &document).await?;
+    change.commit().await?;
     Ok((if new { StatusCode::CREATED } else { StatusCode::OK }, Answer(stored)))
 }
 

@@ -24,6 +24,8 @@ pub struct Heard {
     pub answers: BTreeMap<String, Value>,
     pub comment: Option<String>,
     pub seconds: Option<f64>,
+    /// Whether the time since the item was given is the time taken, unless they say.
+    pub timed: bool,
 }
 
 /// A value as a person would write it; none for null. Lists and objects are nothing a person writes.
@@ -93,7 +95,7 @@ pub fn check(
         }
         answers.sort();
     }
-    Ok(Said { skipped: heard.skip, answers, comment: comment(heard)?, taken_ms: taken(heard)? })
+    Ok(Said { skipped: heard.skip, answers, comment: comment(heard)?, taken_ms: taken(heard)?, timed: heard.timed })
 }
 
 /// The comment, redacted: people quote what they read.

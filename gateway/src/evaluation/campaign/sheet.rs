@@ -222,7 +222,7 @@ async fn line(
         })?),
     };
     let comment = table.place("comment").map(|place| row.text(place).to_owned());
-    let heard = Heard { skip, answers, comment, seconds };
+    let heard = Heard { skip, answers, comment, seconds, timed: false };
     let said = check(campaign, grid, member, item, pair, &heard)?;
     let received = database.take_answer(campaign, member, item, &said).await.map_err(|error| match error {
         StoreError::Conflict(words) => Trouble::wrong("item", words.french, words.english),
