@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rag::index::edge::Edge;
 use rag::index::server::Server;
 use rag::index::{IndexError, Lane, Point, Query, Scope, Space, VectorIndex};
+use tokio::task::JoinSet;
 
 use crate::index::stand::on_each_index;
 use crate::index::stand::{DIMENSIONS, Stand, direction, point, scope};
@@ -160,18 +161,19 @@ async fn doomed_in_upkeep() {
         index.upsert(&space, &(start..start + 500).map(wide).collect::<Vec<_>>()).await.expect("stored");
     }
     index.flush(&space).await.expect("flushed");
-    let upkeep = tokio::spawn({
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn({
         let (index, space) = (index.clone(), space.clone());
         async move { index.maintain(&space).await }
     });
     // A full flush waits from the moment that upkeep has begun.
     while tokio::time::timeout(std::time::Duration::from_millis(200), index.flush(&space)).await.is_ok() {
-        assert!(!upkeep.is_finished(), "upkeep was too short to see");
+        assert!(upkeep.try_join_next().is_none(), "upkeep was too short to see");
     }
     let (new, again) = (BEFORE + 1..=BEFORE + MEANWHILE, 1..=50);
     index.upsert(&space, &new.chain(again).map(wide).collect::<Vec<_>>()).await.expect("stored");
     index.keep(&space).await.expect("kept");
-    assert!(!upkeep.is_finished(), "upkeep was too short to see");
+    assert!(upkeep.try_join_next().is_none(), "upkeep was too short to see");
     std::process::abort();
 }
 

@@ -5,6 +5,7 @@ use serde_json::json;
 use tests::engine::{Embeddings, Gate, Reply};
 use tests::{Backend, TestApp, on_each_database, read};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::ingestion::stand::{self, DIMENSIONS, MODEL, Stand, corpus, until};
 
@@ -51,14 +52,16 @@ async fn an_index_that_is_away_is_waited_for(backend: Backend) {
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
 
+    let mut relays = JoinSet::new();
     match tests::index::server() {
         Some(url) => {
             let server = url.strip_prefix("http://").expect("an address").to_owned();
             let relay = TcpListener::bind(free).await.expect("its port is free");
-            tokio::spawn(async move {
+            relays.spawn(async move {
+                let mut ways = JoinSet::new();
                 while let Ok((mut client, _)) = relay.accept().await {
                     let server = server.clone();
-                    tokio::spawn(async move {
+                    ways.spawn(async move {
                         let mut server = TcpStream::connect(server).await?;
                         tokio::io::copy_bidirectional(&mut client, &mut server).await
                     });
