@@ -114,13 +114,17 @@ impl Database {
         .await?;
         let mut place = 0_i64;
         for chunk in new.rows.chunks(ROWS) {
-            let mut sql = Sql::new(
-                "INSERT INTO eval_dataset_items (dataset_id, place, record_id, probability, item) VALUES ",
-            );
+            let mut sql =
+                Sql::new("INSERT INTO eval_dataset_items (dataset_id, place, record_id, probability, item) VALUES ");
             for (index, row) in chunk.iter().enumerate() {
                 place += 1;
                 sql.push(if index == 0 { "(" } else { ", (" }).bind(id).push(", ").bind(place).push(", ");
-                sql.bind(row.record_id.as_deref()).push(", ").bind(row.probability).push(", ").bind(row.item.as_deref()).push(")");
+                sql.bind(row.record_id.as_deref())
+                    .push(", ")
+                    .bind(row.probability)
+                    .push(", ")
+                    .bind(row.item.as_deref())
+                    .push(")");
             }
             sql.fetch(&mut *tx).await?;
         }
