@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{folder, guichet};
+use crate::evaluation::{folder, guichet};
 
 #[test]
 fn a_dataset_goes_round_all_formats_and_keeps_its_hash() {

@@ -188,7 +188,8 @@ async fn what_is_no_verdict_is_counted_and_becomes_missing_evidence() {
     // The evidence is what a grid reads: eleven items concerned, seven with an answer.
     let scored = super::guichet(folder.path(), &["grid", "score", "g.yaml", "--evidence", "e.csv"]).json();
     let criterion = &scored["profile"][0]["criteria"][0];
-    assert_eq!((&criterion["n"], &criterion["basis"]), (&json!(7), &json!("judge")), "{criterion}");
+    let counted = [&criterion["n"], &criterion["missing"], &criterion["not_applicable"]];
+    assert_eq!(counted, [&json!(7), &json!(4), &json!(1)], "{criterion}");
     assert!((criterion["coverage"].as_f64().expect("coverage") - 7.0 / 11.0).abs() < 1e-9, "{criterion}");
     // What a judge was shown: the question, the answer between tags, the scale.
     let shown = engine.last().text().to_owned();

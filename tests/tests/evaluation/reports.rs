@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{folder, guichet};
+use crate::evaluation::{folder, guichet};
 
 const GRID: &str = "grid: g\nversion: 2\ntitle: {fr: Grille, en: Grid}\nminimum: 20\nfacets:\n\
     - {id: a, label: {fr: Exactitude, en: A}, criteria: [{id: x, question: {fr: Juste ?, en: Right?}, scale: boolean, evidence: [human, 'judge:judge-criterion@1']}]}\n\

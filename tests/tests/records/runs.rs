@@ -351,7 +351,7 @@ async fn reports_and_gates_say_what_the_command_says(backend: Backend) {
     let (status, report) = app.post("/v1/eval/reports", &instance, &form).await;
     assert_eq!((status, &report["profile"][0]["criteria"][0]["n"]), (200, &json!(60)), "{report}");
     for (name, kind, within) in
-        [("html", "text/html", "<!doctype html>"), ("markdown", "text/markdown", "# G"), ("csv", "text/csv", "juste")]
+        [("html", "text/html", "<!DOCTYPE html>"), ("markdown", "text/markdown", "# G"), ("csv", "text/csv", "juste")]
     {
         let mut form = form.clone();
         form["form"] = name.into();
