@@ -24,14 +24,22 @@ class Client:
             connection.close()
             raise Failure(f"{method} {path} : {error}") from error
 
-    def call(self, method, path, body=None):
-        """The answer's JSON and headers; anything but 200 is a failure that quotes it."""
+    def _read(self, method, path, body, expected):
         connection, answer = self._send(method, path, body)
         with closing(connection):
             text = answer.read().decode("utf-8", "replace")
-            if answer.status != 200:
+            if answer.status not in expected:
                 raise Failure(f"{method} {path} → {answer.status} : {text[:500]}")
-            return json.loads(text), answer.headers
+            return text, answer.headers
+
+    def call(self, method, path, body=None, expected=(200,)):
+        """The answer's JSON (none of an empty one) and headers; another status is a failure that quotes it."""
+        text, headers = self._read(method, path, body, expected)
+        return json.loads(text) if text else None, headers
+
+    def text(self, path):
+        """What a path answers, as it is."""
+        return self._read("GET", path, None, (200,))[0]
 
     def stream(self, path, body):
         """Yields each event of a streamed answer, decoded; fails unless it ends with `[DONE]`."""

@@ -3,6 +3,7 @@
 
   demo.py run       for a person: shows the job, then serves until Ctrl-C
   demo.py check     the same, unattended; the exit status is not 0 when a step fails, and the last line names it
+  demo.py evaluate  the evaluation of a product on small models, unattended: traffic, people, judge, report, gate
   demo.py fetch     only downloads and verifies engines and models
   demo.py engines   only starts the engines: prints one line of JSON when they answer, stops when its input closes
 
@@ -22,6 +23,7 @@ from pathlib import Path
 import cache
 from build import ROOT, Build
 from engines import Engines
+from evaluation import JUDGE, Evaluation
 from failure import Failure
 from gateway import Gateway
 from process import Children, free_port
@@ -127,6 +129,46 @@ def check(_asked):
     screen.done(f"demo-check : tout est passé en {screen.seconds():.0f} s")
 
 
+JUDGING = """  - id: {judge}
+    type: chat
+    context_length: 8192
+    family: gemma
+    deployments:
+      - {{name: judge-local, url: "http://127.0.0.1:{port}/v1", engine: llamacpp, engine_model: {alias}, hosting: local}}
+
+evaluation: {{}}
+"""
+
+
+def evaluate(asked):
+    """The folder is kept: the report is in it."""
+    screen, children = Screen(), Children()
+    folder = ROOT / "target" / "demo-eval"
+    with cache.locked("evaluate", lambda: screen.line("Une autre évaluation tourne déjà ; j'attends qu'elle finisse.")):
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "logs").mkdir(parents=True)
+        ports = {name: free_port() for name in ("gateway", "chat", "embeddings", "judge")}
+        engines = Engines(children, small=True, judge=True)
+        build = Build(children, folder / "logs" / "build.log")
+        try:
+            with ThreadPoolExecutor(2) as pool:
+                tasks = [pool.submit(engines.fetch)]
+                if asked.guichet is None:
+                    tasks.append(pool.submit(build.run))
+                follow(screen, tasks, lambda: f"{build.step} · {fetching(engines)}")
+            engines.start(ports["chat"], ports["embeddings"], folder / "logs", ports["judge"])
+            gateway = Gateway(asked.guichet or build.binary, folder, children)
+            more = JUDGING.format(judge=JUDGE, port=ports["judge"], alias=engines.judge.alias)
+            gateway.configure(ports["gateway"], ports["chat"], ports["embeddings"], more)
+            gateway.start()
+            engines.wait()
+            screen.done(f"en marche : {engines.model.what} ; juge : {engines.judge.what}")
+            Evaluation(screen, gateway).all()
+        finally:
+            stop(screen, children)
+        screen.done(f"demo-eval : tout est passé en {screen.seconds():.0f} s ; le rapport est dans {folder / 'evaluation'}")
+
+
 def fetch(asked):
     screen, children = Screen(sys.stderr), Children()
     engines = Engines(children, asked.small)
@@ -172,11 +214,13 @@ def stop(screen, children):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(required=True)
-    for action in (run, check, fetch, engines):
+    for action in (run, check, evaluate, fetch, engines):
         command = actions.add_parser(action.__name__)
         command.set_defaults(action=action)
         if action is run:
             command.add_argument("--port", type=int, default=8080)
+        if action is evaluate:
+            command.add_argument("--guichet", type=Path, help="a program that was built already")
         if action in (fetch, engines):
             command.add_argument("--small", action="store_true", help="the 0.5B model, weaker and quicker")
         if action is engines:

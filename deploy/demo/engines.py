@@ -16,16 +16,21 @@ HERE = Path(__file__).parent
 class Engines:
     """A chat engine (llama.cpp) and an embeddings engine (multilingual-e5-small)."""
 
-    def __init__(self, children, small=False):
+    def __init__(self, children, small=False, judge=False):
         self.children = children
         self.environment = Environment(children)
         self.model = Model("chat-small" if small else "chat")
+        # A model of another family, which judges the first.
+        self.judge = Model("judge") if judge else None
         # What is being done, for who shows progress.
         self.step = "attente"
 
     @property
     def ready(self):
-        return self.environment.ready and self.model.ready
+        return self.environment.ready and all(model.ready for model in self._models())
+
+    def _models(self):
+        return [model for model in (self.model, self.judge) if model]
 
     def fetch(self):
         """Downloads, verifies and installs what is missing; nothing is done when all is there."""
@@ -37,13 +42,14 @@ class Engines:
             self.step = "environnement Python"
             self.environment.make()
             self.step = "téléchargement"
-            self.model.fetch(self.environment)
+            for model in self._models():
+                model.fetch(self.environment)
             self.step = "installation des moteurs"
             self.environment.install()
         self.step = "vérifiés"
 
-    def start(self, chat_port, embeddings_port, logs):
-        """Starts both and returns at once; `wait` says when they answer. `logs`: an existing folder."""
+    def start(self, chat_port, embeddings_port, logs, judge_port=None):
+        """Starts all and returns at once; `wait` says when they answer. `logs`: an existing folder."""
         chat = ["engine_chat.py", "--model", self.model.path, "--alias", self.model.alias, "--port", chat_port]
         embeddings = ["engine_embeddings.py", "--port", embeddings_port]
         self.servers = [
@@ -55,6 +61,11 @@ class Engines:
                 self._launch(embeddings, logs / "embeddings.log"),
             ),
         ]
+
+        if self.judge:
+            command = ["engine_chat.py", "--model", self.judge.path, "--alias", self.judge.alias, "--port", judge_port]
+            log = logs / "judge.log"
+            self.servers.append(Server("le moteur du juge", judge_port, log, self._launch(command, log)))
 
     def _launch(self, command, log):
         # By default idle OpenMP threads spin for a while and starve the other engine.

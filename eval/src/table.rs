@@ -41,13 +41,13 @@ impl fmt::Display for Broken {
 }
 
 impl Table {
-    /// Reads CSV: UTF-8, a header, commas (or semicolons when the header has more of those, as French spreadsheets write).
+    /// Reads CSV: UTF-8, a header, commas (or semicolons or tabs when the header has more of those).
     /// Lines that cannot be read are kept aside.
     pub fn read(bytes: &[u8]) -> Result<Table> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let count = |sign: u8| first.iter().filter(|byte| **byte == sign).count();
-        let delimiter = if count(b';') > count(b',') { b';' } else { b',' };
+        let delimiter = [b',', b';', b'\t'].into_iter().rev().max_by_key(|sign| count(*sign)).unwrap_or(b',');
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(bytes);
         let header: Vec<String> = match reader.headers() {
             Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),

@@ -33,6 +33,9 @@ pub struct App {
     /// Corpora and their search; `None` when the configuration asks for none.
     #[cfg(feature = "retrieval")]
     pub retrieval: Option<Arc<crate::retrieval::Retrieval>>,
+    /// Rung when an experiment or a judging is to be taken up.
+    #[cfg(feature = "eval")]
+    pub runs: tokio::sync::Notify,
     /// Tasks that live as long as the gateway.
     pub tasks: TaskTracker,
     pub stop: CancellationToken,

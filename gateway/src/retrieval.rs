@@ -81,28 +81,32 @@ impl Retrieval {
         self.crew.clone().start(tasks);
     }
 
-    /// Puts the index in order from time to time, and leaves nothing unsafe behind at the end.
+    /// Puts the index in order from time to time. A stop does not wait for a graph that is being built: what counts is
+    /// on disk, and the next start builds it.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        loop {
-            let stopped = tokio::select! {
-                () = tokio::time::sleep(UPKEEP) => false,
-                () = stop.cancelled() => true,
-            };
-            let spaces = match self.index.spaces().await {
-                Ok(spaces) => spaces,
-                Err(error) => {
-                    tracing::debug!(%error, "the index does not tell its spaces");
-                    Vec::new()
-                }
-            };
-            for space in spaces {
-                let done = if stopped { self.index.flush(&space).await } else { self.index.maintain(&space).await };
-                if let Err(error) = done {
-                    tracing::warn!(%error, %space, "the index could not be put in order");
-                }
+        let rounds = async {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                self.put_in_order().await;
             }
-            if stopped {
+        };
+        tokio::select! {
+            () = rounds => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn put_in_order(&self) {
+        let spaces = match self.index.spaces().await {
+            Ok(spaces) => spaces,
+            Err(error) => {
+                tracing::debug!(%error, "the index does not tell its spaces");
                 return;
+            }
+        };
+        for space in spaces {
+            if let Err(error) = self.index.maintain(&space).await {
+                tracing::warn!(%error, %space, "the index could not be put in order");
             }
         }
     }

@@ -111,6 +111,8 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
         telemetry: telemetry.clone(),
         #[cfg(feature = "retrieval")]
         retrieval,
+        #[cfg(feature = "eval")]
+        runs: tokio::sync::Notify::new(),
         tasks,
         stop,
         config: ArcSwap::from_pointee(config.clone()),
@@ -166,7 +168,12 @@ pub async fn start(config: Config, origin: Origin) -> Result<Running, StartError
     app.tasks.spawn(warning::run(app.clone()));
     app.tasks.spawn(refresh(app.clone()));
     #[cfg(feature = "eval")]
-    app.tasks.spawn(crate::evaluation::retention::run(app.clone()));
+    {
+        app.tasks.spawn(crate::evaluation::retention::run(app.clone()));
+        if app.recorder.capture.is_some() {
+            app.tasks.spawn(crate::evaluation::runs::run(app.clone()));
+        }
+    }
     app.tasks.spawn(reload::watch(app.clone()));
     app.tasks.close();
     Ok(Running {

@@ -13,6 +13,8 @@ pub mod chunks;
 #[cfg(feature = "retrieval")]
 pub mod collections;
 pub mod consents;
+#[cfg(feature = "eval")]
+pub mod datasets;
 #[cfg(feature = "retrieval")]
 pub mod documents;
 pub mod erasure;
@@ -41,6 +43,8 @@ pub mod reindex;
 #[cfg(feature = "retrieval")]
 pub mod removals;
 pub mod retention;
+#[cfg(feature = "eval")]
+pub mod runs;
 pub mod samples;
 pub mod sql;
 #[cfg(test)]

@@ -124,8 +124,13 @@ pub trait VectorIndex: Send + Sync {
     fn hybrid<'a>(&'a self, space: &'a Space, query: Query<'a>, hybrid: &'a Hybrid) -> Answer<'a, Vec<Hit>>;
 
     /// After it answers, everything written to the space before survives a crash. Until then an embedded engine may
-    /// lose it: mark as indexed in the database only what was flushed.
+    /// lose it.
     fn flush<'a>(&'a self, space: &'a Space) -> Answer<'a, ()>;
+
+    /// A [`flush`](VectorIndex::flush) that does not wait for [`maintain`](VectorIndex::maintain): what was added before
+    /// survives, and what was written again as it was; what was changed or deleted during upkeep may be back after a
+    /// crash. Mark as indexed in the database only what was kept.
+    fn keep<'a>(&'a self, space: &'a Space) -> Answer<'a, ()>;
 
     /// Builds the graphs that new chunks still lack and frees what deleted ones held. May take minutes, during which
     /// all else goes on, but a [`flush`](VectorIndex::flush) waits. Nothing when nothing changed. A server does this by

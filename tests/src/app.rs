@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::database::{Backend, TestDatabase};
+use crate::index;
 
 /// How long a test waits for what happens in the background.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,6 +76,7 @@ pub fn configuration(folder: &Path, database: &str, more: &str) -> String {
     } else {
         "server: {listen: '127.0.0.1:0'}\n"
     };
+    let more = index::laid_under(more, database);
     format!(
         "{listens}data: {:?}\ndatabase: {{url: {database:?}, max_connections: 4}}\n{HOSTINGS}\n{more}\n",
         folder.join("data").display().to_string()

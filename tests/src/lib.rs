@@ -7,6 +7,7 @@ pub mod database;
 pub mod engine;
 pub mod form;
 pub mod gateway;
+pub mod index;
 pub mod process;
 pub mod redis;
 

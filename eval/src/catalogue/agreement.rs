@@ -9,7 +9,7 @@ use super::{CLUSTER, Column, Entry, Kind, LEVEL, METHOD, RESAMPLES, SEED, Settin
 use crate::refusal::{Refusal, Result};
 use crate::stats::alpha::{Metric, Ratings};
 use crate::stats::kappa::{self, Weights};
-use crate::stats::ranking::{Duel, Outcome, davidson};
+use crate::stats::ranking::{Duel, Outcome, Ranking, davidson};
 use crate::table::number;
 
 const ITEM: Column = column("item", Kind::Label, "élément noté", "item rated");
@@ -179,6 +179,10 @@ fn krippendorff(frame: &Frame) -> Result<Value> {
 }
 
 fn bradley_terry(frame: &Frame) -> Result<Value> {
+    told(ranked(frame)?)
+}
+
+pub(super) fn ranked(frame: &Frame) -> Result<Ranking> {
     let (first, second) = (frame.texts("first"), frame.texts("second"));
     let names: Vec<&str> = first.iter().chain(&second).copied().collect::<BTreeSet<_>>().into_iter().collect();
     let place = |name: &str| names.binary_search(&name).unwrap_or(0) as u32;
@@ -205,5 +209,5 @@ fn bradley_terry(frame: &Frame) -> Result<Value> {
         .collect::<Result<Vec<Duel>>>()?;
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let clusters = frame.has("cluster").then(|| frame.clusters());
-    told(davidson(&names, &duels, clusters.as_ref(), frame.level()?)?)
+    davidson(&names, &duels, clusters.as_ref(), frame.level()?)
 }

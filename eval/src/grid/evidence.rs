@@ -91,6 +91,26 @@ impl EvidenceTable {
         evidence.broken.sort_by_key(|broken| broken.line);
         Ok(evidence)
     }
+
+    /// Of each item a source scored on a criterion: the mean of its scores, and its independent unit.
+    pub fn by_item(&self, criterion: &str, source: &Evidence) -> HashMap<String, (f64, String)> {
+        let mut sums: HashMap<&str, (f64, f64, &str)> = HashMap::new();
+        for line in self.lines.get(criterion).into_iter().flatten().filter(|line| line.source == *source) {
+            if let Answer::Score { score, .. } = line.answer {
+                let sum = sums.entry(&line.item).or_insert((0.0, 0.0, &line.unit));
+                (sum.0, sum.1) = (sum.0 + score, sum.1 + 1.0);
+            }
+        }
+        sums.into_iter().map(|(item, (sum, n, unit))| (item.to_owned(), (sum / n, unit.to_owned()))).collect()
+    }
+
+    /// Judges that some line names, `id@version`.
+    pub fn judges(&self) -> std::collections::BTreeSet<String> {
+        let sources = self.lines.values().flatten().map(|line| &line.source);
+        sources
+            .filter_map(|source| if let Evidence::Judge(judge) = source { Some(judge.clone()) } else { None })
+            .collect()
+    }
 }
 
 impl Columns {

@@ -7,11 +7,15 @@
 mod agreement;
 mod annotations;
 mod campaigns;
+mod datasets;
 mod erasures;
+mod experiments;
 mod feedback;
 mod grids;
+mod judges;
 mod purge;
 mod records;
+mod reports;
 mod samples;
 
 use axum::extract::Request;
@@ -19,7 +23,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::admin::allowed;
+use crate::api::admin::{allowed, visible};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::policy::identity::Principal;
@@ -29,6 +33,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
     let members = OpenApiRouter::new()
         .merge(records::routes())
         .merge(samples::routes())
+        .merge(datasets::routes())
+        .merge(experiments::routes())
+        .merge(judges::routes())
+        .merge(reports::routes())
         .merge(grids::routes())
         .merge(campaigns::routes())
         .merge(annotations::routes())
@@ -56,4 +64,13 @@ fn reach(who: &Principal) -> ApiResult<Reach> {
         Reach::Only { organizations, .. } => !organizations.is_empty(),
     };
     allowed(reads).map(|()| reach)
+}
+
+/// Refuses who does not evaluate an organization; one that the caller may not even see is answered like one that does not
+/// exist. `None` is the instance.
+fn evaluates(who: &Principal, organization: Option<i64>) -> ApiResult<()> {
+    if let Some(id) = organization {
+        visible(Some(id), |id| who.can_read_content(*id) || who.can_read(*id))?;
+    }
+    allowed(who.can_evaluate(organization))
 }

@@ -1,8 +1,13 @@
 //! `guichet eval`: statistics, grids and retrieval on files, without a server; and what is kept of requests, drawn from,
 //! checked, let go of. Standard output is JSON where nothing else is said, problems are told in words.
 
+mod ask;
 mod campaign;
+mod dataset;
+mod experiment;
+mod judge;
 mod logs;
+pub mod report;
 #[cfg(feature = "retrieval")]
 mod retrieval;
 mod sample;
@@ -10,6 +15,7 @@ mod sample;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use ::eval::catalogue::{self, Ask};
 use ::eval::grid::{EvidenceTable, GUICHET_1, Grid};
@@ -30,6 +36,18 @@ pub enum Command {
     /// Recherche : nDCG, MRR, rappel de vos questions sur vos documents / Retrieval: your queries on your documents
     #[cfg(feature = "retrieval")]
     Retrieval(Box<retrieval::Retrieval>),
+    /// Jeux de données / Datasets
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
+    /// Expériences : un jeu soumis à des modèles / Experiments: a dataset put to models
+    #[command(subcommand)]
+    Experiment(experiment::ExperimentCommand),
+    /// Des modèles jugent les réponses d’un autre, jamais de leur famille / Models judge another’s answers
+    Judge(Box<judge::Judge>),
+    /// Rapport d’une grille sur ses preuves / Report of a grid on its evidence
+    Report(report::Report),
+    /// Le candidat peut-il remplacer la référence ? / May the candidate replace the baseline?
+    Gate(report::Gate),
     /// Échantillons des contenus gardés / Samples of what was kept
     #[command(subcommand)]
     Sample(sample::Command),
@@ -98,16 +116,29 @@ pub enum GridCommand {
 }
 
 impl Command {
-    pub async fn run(&self, out: &mut impl Write) -> Outcome {
+    /// Does it; the exit code is a gate's verdict, and success for all others.
+    pub async fn run(&self, out: &mut impl Write) -> Result<ExitCode, Failure> {
+        if let Command::Gate(gate) = self {
+            return Ok(gate.run(out));
+        }
+        self.told(out).await.map(|()| ExitCode::SUCCESS)
+    }
+
+    async fn told(&self, out: &mut impl Write) -> Outcome {
         match self {
             #[cfg(feature = "retrieval")]
             Command::Retrieval(retrieval) => retrieval.run(out).await,
+            Command::Gate(_) => Ok(()),
             Command::Sample(command) => command.run(out).await,
             Command::Campaign(command) => command.run(out).await,
             Command::VerifyLog(verify) => verify.run(out).await,
             Command::Purge(purge) => purge.run(out).await,
             Command::Erase(erase) => erase.run(out).await,
             Command::Stat(stat) => stat.run(out),
+            Command::Report(report) => report.run(out),
+            Command::Dataset(dataset) => dataset.run(out),
+            Command::Experiment(experiment) => experiment.run(out).await,
+            Command::Judge(judge) => judge.run(out).await,
             Command::Grid(GridCommand::Show) => Ok(write!(out, "{GUICHET_1}")?),
             Command::Grid(GridCommand::Check { file, json }) => check(file, *json, out),
             Command::Grid(GridCommand::Score { file, evidence, level, skip_broken }) => {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,6 +11,9 @@ use super::{Outcome, Source};
 use crate::config::server::Language;
 use crate::config::{Config, Origin};
 use crate::{Running, start, telemetry};
+
+/// The longest wait for threads at the very end.
+const LAST: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub struct Serve {
@@ -35,7 +39,11 @@ impl Serve {
         if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
             tracing::debug!(%error, "huge pages stay on");
         }
-        runtime()?.block_on(serve(config, origin))
+        let runtime = runtime()?;
+        let outcome = runtime.block_on(serve(config, origin));
+        // What still runs on other threads may take minutes (a graph of the index) and is begun again at the next start.
+        runtime.shutdown_timeout(LAST);
+        outcome
     }
 }
 

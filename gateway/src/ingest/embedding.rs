@@ -229,7 +229,7 @@ impl Slice<'_> {
         }
         self.crew.store.advance_jobs(documents, &self.crew.owner, Stage::Indexing).await?;
         documents.iter().for_each(|document| self.crew.moved(*document));
-        Ok(self.crew.index.flush(&self.space).await?)
+        Ok(self.crew.index.keep(&self.space).await?)
     }
 }
 

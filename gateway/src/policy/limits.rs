@@ -63,7 +63,7 @@ use crate::store::{Database, StoreError};
 use crate::telemetry::{LimitLabels, Telemetry};
 
 /// Chains held in memory at most; the least used leave.
-const CHAINS: usize = 50_000;
+const CHAINS: usize = 250_000;
 
 /// What a request may wait for Redis: far above a round trip, so that a busy machine is not taken for an outage.
 const REDIS: Duration = Duration::from_millis(500);

@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const TOGETHER: i64 = 256;
 /// The longest pause after failures, milliseconds; they double up to it.
 const LATE: i64 = 60_000;
+/// How long a stop waits for what is being removed.
+const LAST: Duration = Duration::from_secs(1);
 /// An upload that has not ended after so long never will.
 const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
@@ -49,13 +51,19 @@ impl Removals {
             tracing::debug!(%error, "abandoned uploads could not be tidied away");
         }
         loop {
-            let more = match self.round().await {
-                Ok(more) => more,
-                Err(error) => {
-                    tracing::warn!(%error, "what is deleted waits for the database");
-                    false
-                }
+            let over = async {
+                stop.cancelled().await;
+                tokio::time::sleep(LAST).await;
             };
+            let round = tokio::select! {
+                round = self.round() => round,
+                // The index may be minutes away; what was begun is made again at the next start.
+                () = over => return,
+            };
+            let more = round.unwrap_or_else(|error| {
+                tracing::warn!(%error, "what is deleted waits for the database");
+                false
+            });
             if stop.is_cancelled() {
                 return;
             }

@@ -137,6 +137,10 @@ impl Database {
         let mut delete = Sql::new("DELETE FROM evaluation_contents WHERE id IN ");
         delete.bind_list(ids.iter().map(String::as_str));
         delete.fetch(&mut *tx).await?;
+        // What models wrote about it goes with it.
+        let mut answers = Sql::new("DELETE FROM eval_answers WHERE record_id IN ");
+        answers.bind_list(ids.iter().map(String::as_str));
+        answers.fetch(&mut *tx).await?;
         super::annotations::forget_remarks(&mut tx, ids).await?;
         let mut note = Sql::new("UPDATE evaluation_records SET purged_at = ");
         note.bind(now).push(", purged_why = ").bind(why).push(" WHERE purged_at IS NULL AND id IN ");

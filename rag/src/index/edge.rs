@@ -242,6 +242,10 @@ impl VectorIndex for Edge {
         Box::pin(self.with(space, Room::flush))
     }
 
+    fn keep<'a>(&'a self, space: &'a Space) -> Answer<'a, ()> {
+        Box::pin(self.with(space, Room::keep))
+    }
+
     fn maintain<'a>(&'a self, space: &'a Space) -> Answer<'a, ()> {
         Box::pin(self.with(space, Room::maintain))
     }

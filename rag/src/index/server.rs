@@ -1,8 +1,9 @@
 //! A Qdrant server or cluster: one of its collections for each space.
 //!
 //! Changes are answered when they are applied and in the server's log, which the server reads back after a crash; it
-//! builds its graphs by itself. So [`flush`](VectorIndex::flush) and [`maintain`](VectorIndex::maintain) have nothing
-//! to do. Filters on metadata other than equality use no index: a server's strict mode must let them pass.
+//! builds its graphs by itself. So [`flush`](VectorIndex::flush), [`keep`](VectorIndex::keep) and
+//! [`maintain`](VectorIndex::maintain) have nothing to do. Filters on metadata other than equality use no index: a
+//! server's strict mode must let them pass.
 
 mod words;
 
@@ -215,6 +216,10 @@ impl VectorIndex for Server {
     }
 
     fn flush<'a>(&'a self, _: &'a Space) -> Answer<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn keep<'a>(&'a self, _: &'a Space) -> Answer<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 

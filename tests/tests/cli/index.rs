@@ -5,11 +5,16 @@ use std::time::Instant;
 use reqwest::Method;
 use serde_json::json;
 use tests::app::PATIENCE;
+use tests::database::TestDatabase;
 use tests::engine::Embeddings;
 use tests::process::guichet;
 use tests::{Backend, FakeEngine, Key, Process, on_each_database, read};
 
-on_each_database!(a_lost_index_is_made_anew_from_the_database, vectors_move_only_where_their_class_may_go);
+on_each_database!(
+    a_lost_index_is_made_anew_from_the_database,
+    vectors_move_only_where_their_class_may_go,
+    vectors_move_to_a_server_and_back,
+);
 
 const TEXT: &str =
     "# Congés\n\nTout salarié a droit à deux jours et demi de congé par mois.\n\n# Préavis\n\nUn mois.\n";
@@ -114,4 +119,52 @@ async fn vectors_move_only_where_their_class_may_go(backend: Backend) {
     server("state");
     let told = migrate("edge", "server");
     assert!(told.code == Some(1) && told.err.contains("cannot be reached"), "{told:?}");
+}
+
+/// Where `GUICHET_TEST_QDRANT_URL` names a server. Nothing is embedded again on the way.
+async fn vectors_move_to_a_server_and_back(backend: Backend) {
+    let Some(url) = tests::index::server() else {
+        println!("not run: {} names no Qdrant server", tests::index::QDRANT);
+        return;
+    };
+    let engine = FakeEngine::start().await;
+    let (gateway, key, _, embedded) = filled(backend, &engine, "").await;
+    let calls = engine.calls().len();
+    let prefix: String = std::iter::repeat_with(|| fastrand::char('a'..='z')).take(12).collect();
+    let index = format!("retrieval: {{index: {{kind: server, url: {url:?}, hosting: state, prefix: {prefix}}}, ");
+    let shared = embedded.replace("retrieval: {", &index);
+
+    let (kept, database) = moved(gateway, &shared, &["--from", "edge", "--to", "server"]).await;
+    std::fs::remove_dir_all(kept.path().join("data/index")).expect("it has moved");
+    let gateway = Process::in_folder(kept, database, &shared, &[]).await;
+    found(&gateway, &key).await;
+    assert!(!gateway.folder.path().join("data/index").exists());
+
+    let (kept, database) = moved(gateway, &shared, &["--from", "server", "--to", "edge"]).await;
+    let gateway = Process::in_folder(kept, database, &embedded, &[]).await;
+    found(&gateway, &key).await;
+    moved(gateway, &shared, &["--from", "edge", "--to", "server", "--replace"]).await;
+    assert_eq!(engine.calls().len(), calls + 2, "one question for each gateway");
+}
+
+/// Stops a gateway and moves its vectors; `more` describes the server.
+async fn moved(gateway: Process, more: &str, way: &[&str]) -> (tempfile::TempDir, TestDatabase) {
+    gateway.signal("TERM");
+    let (code, kept, database) = gateway.ended().await;
+    assert_eq!(code, Some(0));
+    let text = tests::configuration(kept.path(), &database.url, more);
+    std::fs::write(kept.path().join("guichet.yaml"), text).expect("written");
+    let told = guichet(kept.path(), &[&["index", "migrate", "--config", "guichet.yaml"], way].concat());
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.out.contains("chunks") && told.out.ends_with("The vectors of 1 model moved.\n"), "{told:?}");
+    (kept, database)
+}
+
+async fn found(gateway: &Process, key: &Key) {
+    let (_, collections) = gateway.get("/v1/collections", &key.secret).await;
+    let search = json!({"query": "congé", "collection_ids": [collections["data"][0]["id"]], "method": "hybrid"});
+    let (status, found) = gateway.post("/v1/search", &key.secret, &search).await;
+    assert_eq!(status, 200, "{found}");
+    let first = found["data"][0]["chunk"]["content"].as_str().unwrap_or_default();
+    assert!(first.contains("deux jours et demi"), "{found}");
 }

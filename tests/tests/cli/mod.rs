@@ -3,6 +3,7 @@
 //! run as they are written ([`docs`]).
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
+#![expect(clippy::print_stdout, reason = "what ran is told")]
 
 mod accounts;
 mod docs;

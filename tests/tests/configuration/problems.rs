@@ -93,7 +93,8 @@ fn a_file_that_is_no_yaml_or_not_there_says_so() {
 #[test]
 fn any_value_anywhere_is_answered_calmly() {
     const NOWHERE: &str = "{a: {b: [1]}}";
-    let file = std::fs::read_to_string(crate::configuration::root().join("deploy/config/embedded.yaml")).expect("the example");
+    let file =
+        std::fs::read_to_string(crate::configuration::root().join("deploy/config/embedded.yaml")).expect("the example");
     let sane: Vec<&str> = file.lines().collect();
     for (index, line) in sane.iter().enumerate() {
         let Some((key, _)) = line.split_once(": ").filter(|(key, _)| !key.trim_start().starts_with('#')) else {

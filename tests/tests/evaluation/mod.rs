@@ -2,8 +2,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
 
+mod datasets;
+mod experiments;
 mod grids;
 mod page;
+mod reports;
 mod stats;
 
 use std::path::Path;

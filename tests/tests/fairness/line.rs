@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use tests::engine::{Chat, Gate};
 use tests::{FakeEngine, TestApp};
 
-use crate::fairness::{Hall, MODEL, Place, Requests, held, in_each_place, order, saturated, says, until_waiting, waiting};
+use crate::fairness::{
+    Hall, MODEL, Place, Requests, held, in_each_place, order, saturated, says, until_waiting, waiting,
+};
 
 in_each_place!(a_full_line_says_when_to_come_back, who_waits_too_long_or_hangs_up_leaves_the_line);
 

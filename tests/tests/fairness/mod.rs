@@ -21,7 +21,6 @@ use tokio::task::JoinSet;
 const MODEL: &str = "petit";
 
 /// Makes of one behaviour, a function over a place, one test for each place.
-#[macro_export]
 macro_rules! in_each_place {
     ($($behaviour:ident),* $(,)?) => {
         mod alone {
@@ -34,6 +33,7 @@ macro_rules! in_each_place {
         }
     };
 }
+pub(crate) use in_each_place;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {

@@ -3,7 +3,7 @@
 use rag::index::{Filter, IndexError, Lane, Point, Query, Space, SparseVector};
 use serde_json::json;
 
-use crate::index::on_each_index;
+use crate::index::stand::on_each_index;
 use crate::index::stand::{DIMENSIONS, Stand, anything, point, scope, with};
 
 on_each_index!(

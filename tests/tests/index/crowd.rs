@@ -2,7 +2,7 @@
 
 use rag::index::{Lane, Query};
 
-use crate::index::on_each_index;
+use crate::index::stand::on_each_index;
 use crate::index::stand::{Stand, direction, point, scope};
 
 on_each_index!(ten_thousand_collections_share_a_space);

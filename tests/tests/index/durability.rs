@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rag::index::edge::Edge;
 use rag::index::server::Server;
 use rag::index::{IndexError, Lane, Point, Query, Scope, Space, VectorIndex};
+use tokio::task::JoinSet;
 
-use crate::index::on_each_index;
+use crate::index::stand::on_each_index;
 use crate::index::stand::{DIMENSIONS, Stand, direction, point, scope};
 
 on_each_index!(what_was_flushed_is_there_after_a_restart, upkeep_goes_beside_searches_and_changes);
@@ -137,6 +138,63 @@ async fn a_kill_loses_only_what_was_not_flushed() {
     assert_eq!(index.count(&space).await, Ok(expected.len() as u64));
 }
 
+/// Names the folder to a process that is to die in it while a graph is built.
+const DOOMED_IN_UPKEEP: &str = "GUICHET_TEST_INDEX_DOOMED_IN_UPKEEP";
+/// Numbers of vectors of which some thousand want a graph.
+const WIDE: usize = 1_024;
+/// Chunks that want a graph, and those that come while it is built.
+const BEFORE: u64 = 3_000;
+const MEANWHILE: u64 = 200;
+
+fn wide(chunk: u64) -> Point {
+    let random = &mut fastrand::Rng::with_seed(chunk);
+    Point { dense: (0..WIDE).map(|_| random.f32() - 0.5).collect(), ..point(chunk, 1, 1, random) }
+}
+
+/// Not a test of its own: the process that [`what_is_kept_beside_upkeep_survives_a_kill`] starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doomed_in_upkeep() {
+    let Ok(folder) = std::env::var(DOOMED_IN_UPKEEP) else { return };
+    let index = Arc::new(Edge::open(folder.as_ref()).expect("an index"));
+    let space = Space::new("large", WIDE);
+    for start in (1..=BEFORE).step_by(500) {
+        index.upsert(&space, &(start..start + 500).map(wide).collect::<Vec<_>>()).await.expect("stored");
+    }
+    index.flush(&space).await.expect("flushed");
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn({
+        let (index, space) = (index.clone(), space.clone());
+        async move { index.maintain(&space).await }
+    });
+    // A full flush waits from the moment that upkeep has begun.
+    while tokio::time::timeout(std::time::Duration::from_millis(200), index.flush(&space)).await.is_ok() {
+        assert!(upkeep.try_join_next().is_none(), "upkeep was too short to see");
+    }
+    let (new, again) = (BEFORE + 1..=BEFORE + MEANWHILE, 1..=50);
+    index.upsert(&space, &new.chain(again).map(wide).collect::<Vec<_>>()).await.expect("stored");
+    index.keep(&space).await.expect("kept");
+    assert!(upkeep.try_join_next().is_none(), "upkeep was too short to see");
+    std::process::abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_beside_upkeep_survives_a_kill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["index::durability::doomed_in_upkeep", "--exact"]).env(DOOMED_IN_UPKEEP, folder.path());
+    let output = command.output().expect("a process");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && !said.contains("FAILED"), "it was to abort: {said}");
+    let (space, scope) = (Space::new("large", WIDE), scope([1]));
+    let index = Edge::open(folder.path()).expect("an index");
+    let query = Query { exact: true, ..Query::new(&scope, 10_000) };
+    let found = index.search(&space, query, &Lane::Dense(vec![1.0; WIDE])).await.expect("an answer");
+    let mut found: Vec<u64> = found.iter().map(|hit| hit.chunk).collect();
+    found.sort_unstable();
+    assert!(found.iter().copied().eq(1..=BEFORE + MEANWHILE), "{} chunks are there", found.len());
+    assert_eq!(index.count(&space).await, Ok(BEFORE + MEANWHILE));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_at_a_time_opens_a_folder() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -202,7 +260,6 @@ async fn what_is_begun_is_finished_or_removed() {
 /// The engine never shortens its log; we do, and its numbers go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_of_changes_ends() {
-    const WIDE: usize = 1_024;
     let folder = tempfile::tempdir().expect("a folder");
     let space = Space::new("large", WIDE);
     let closed = || {
@@ -212,7 +269,7 @@ async fn the_log_of_changes_ends() {
             .count()
     };
     let random = &mut fastrand::Rng::with_seed(5);
-    let mut wide = |chunk: u64, collection: u64| Point {
+    let mut anew = |chunk: u64, collection: u64| Point {
         dense: (0..WIDE).map(|_| random.f32() - 0.5).collect(),
         ..point(chunk, collection, 1, random)
     };
@@ -221,7 +278,7 @@ async fn the_log_of_changes_ends() {
         let index = Edge::open(folder.path()).expect("an index");
         for _ in 0..10 {
             // The same chunks again: the log grows, the index does not.
-            let batch: Vec<Point> = (1..=250).map(|chunk| wide(chunk, round)).collect();
+            let batch: Vec<Point> = (1..=250).map(|chunk| anew(chunk, round)).collect();
             index.upsert(&space, &batch).await.expect("stored");
             most = most.max(closed());
         }

@@ -3,7 +3,7 @@
 use rag::index::{Bound, Filter, Query};
 use serde_json::{Value, json};
 
-use crate::index::on_each_index;
+use crate::index::stand::on_each_index;
 use crate::index::stand::{Stand, anything, point, scope, with};
 
 on_each_index!(filters_of_every_type, filters_hold_in_both_lanes_and_hybrid, filters_read_words_as_they_are);

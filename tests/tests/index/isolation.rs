@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rag::index::{Filter, Hybrid, Lane, Point, Query, Scope, SparseVector};
 use serde_json::json;
 
-use crate::index::on_each_index;
+use crate::index::stand::on_each_index;
 use crate::index::stand::{Stand, direction, point, terms, with};
 
 on_each_index!(no_result_is_outside_of_its_scope);

@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
 #![expect(clippy::print_stdout, reason = "what ran, and the seed of a failure, are told")]
 
+mod agreement;
 mod changes;
 mod crowd;
 mod durability;

@@ -3,7 +3,7 @@
 use rag::fuse::{self, fuse};
 use rag::index::{Hybrid, Lane, Point, Query, SparseVector};
 
-use crate::index::on_each_index;
+use crate::index::stand::on_each_index;
 use crate::index::stand::{Stand, direction, point, scope, terms};
 
 on_each_index!(

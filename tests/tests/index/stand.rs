@@ -21,7 +21,6 @@ pub enum Kind {
 }
 
 /// Runs each behaviour on each engine.
-#[macro_export]
 macro_rules! on_each_index {
     ($($behaviour:ident),* $(,)?) => {
         mod edge {
@@ -34,6 +33,7 @@ macro_rules! on_each_index {
         }
     };
 }
+pub(crate) use on_each_index;
 
 /// An engine, empty at first.
 pub struct Stand {
@@ -47,9 +47,9 @@ pub struct Stand {
 
 /// Runs one behaviour, and says on what; a server that is not there is said to be.
 pub async fn on<F: Future<Output = Stand>>(kind: Kind, behaviour: impl FnOnce(Stand) -> F) {
-    let url = std::env::var("GUICHET_TEST_QDRANT_URL").unwrap_or_default();
+    let url = tests::index::server().unwrap_or_default();
     if kind == Kind::Server && url.is_empty() {
-        println!("not run: GUICHET_TEST_QDRANT_URL names no Qdrant server");
+        println!("not run: {} names no Qdrant server", tests::index::QDRANT);
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,9 +1,12 @@
 //! `kill -9` at random, twenty times within one ingestion: the end is that of an undisturbed run.
+//!
+//! The corpus is made here. `GUICHET_TEST_CORPUS` names a folder whose `corpus.jsonl` is taken instead: that takes as long
+//! as it is large.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rag::index::edge::Edge;
 use serde_json::Value;
 use sqlx::Row;
 use tests::database::TestDatabase;
@@ -14,9 +17,50 @@ use crate::ingestion::stand::{self, DIMENSIONS, MODEL, PATIENCE, configuration, 
 
 on_each_database!(twenty_kills_change_nothing);
 
-const DOCUMENTS: usize = 150;
 const KILLS: usize = 20;
-const SETTINGS: &str = "batch: 2, chunk_tokens: 60";
+
+/// What is ingested, and how slowly, so that all kills fall within it.
+struct Story {
+    documents: BTreeMap<String, String>,
+    /// Uploaded before each of the first kills.
+    share: usize,
+    settings: &'static str,
+    /// What the engine takes for each request, and the longest wait for a kill, in milliseconds.
+    engine: u64,
+    kill: u64,
+    patience: Duration,
+}
+
+impl Story {
+    fn told() -> Story {
+        match std::env::var_os("GUICHET_TEST_CORPUS") {
+            None => Story {
+                documents: corpus(150),
+                share: 30,
+                settings: "batch: 2, chunk_tokens: 60",
+                engine: 300,
+                kill: 2_500,
+                patience: PATIENCE * 2,
+            },
+            Some(folder) => {
+                let documents = read(&Path::new(&folder).join("corpus.jsonl"));
+                let share = documents.len() / (KILLS - 5);
+                Story { documents, share, settings: "", engine: 100, kill: 5_000, patience: PATIENCE * 60 }
+            }
+        }
+    }
+}
+
+/// The texts of a corpus, as files.
+fn read(corpus: &Path) -> BTreeMap<String, String> {
+    let lines = std::fs::read_to_string(corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
+    let document = |line: &str| {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+        (format!("{}.md", text("id")), format!("# {}\n\n{}\n", text("title"), text("text")))
+    };
+    lines.lines().map(document).collect()
+}
 
 /// Everything that an ingestion leaves, under names that do not depend on the order of the work.
 #[derive(PartialEq, Debug)]
@@ -32,52 +76,62 @@ struct Left {
 
 async fn twenty_kills_change_nothing(backend: Backend) {
     let engine = engine().await;
-    let quiet = undisturbed(backend, &engine).await;
-    assert_eq!(quiet.documents.len(), DOCUMENTS);
+    let story = Story::told();
+    let quiet = undisturbed(backend, &engine, &story).await;
+    assert_eq!(quiet.documents.len(), story.documents.len());
     assert!(quiet.documents.values().all(|(status, chunks)| status == "done" && !chunks.is_empty()));
     assert_eq!(quiet.points.len() as i64, quiet.counts[1]);
-    let killed = killed(backend, &engine).await;
-    assert_eq!(killed.documents, quiet.documents);
+    let killed = killed(backend, &engine, &story).await;
+    assert!(killed.documents == quiet.documents, "documents or their chunks differ");
     assert_eq!(killed.counts, quiet.counts);
     assert!(killed.terms == quiet.terms, "the counts of terms differ");
     assert!(killed.points == quiet.points, "{} points, not {}", killed.points.len(), quiet.points.len());
+    println!("{} documents, {} chunks, {KILLS} kills", killed.documents.len(), killed.points.len());
 }
 
-async fn undisturbed(backend: Backend, engine: &FakeEngine) -> Left {
-    let (gateway, key, collection) = stand::process(backend, engine, SETTINGS).await;
-    for (name, text) in corpus(DOCUMENTS) {
-        stand::upload(&gateway, &key, collection, &name, text.into()).await;
+async fn undisturbed(backend: Backend, engine: &FakeEngine, story: &Story) -> Left {
+    let (gateway, key, collection) = stand::process(backend, engine, story.settings).await;
+    for (name, text) in &story.documents {
+        stand::upload(&gateway, &key, collection, name, text.clone().into()).await;
     }
-    until_done(&gateway, &key, collection).await;
+    until_done(&gateway, &key, collection, story).await;
     left(gateway, &key, collection).await
 }
 
-async fn killed(backend: Backend, engine: &FakeEngine) -> Left {
-    engine.script_model(MODEL, Reply::from(Embeddings::of(DIMENSIONS)).after(ms(300)));
-    let more = configuration(engine, SETTINGS, "");
-    let (mut gateway, key, collection) = stand::process(backend, engine, SETTINGS).await;
-    let mut documents = corpus(DOCUMENTS).into_iter().collect::<Vec<_>>();
+async fn killed(backend: Backend, engine: &FakeEngine, story: &Story) -> Left {
+    engine.script_model(MODEL, Reply::from(Embeddings::of(DIMENSIONS)).after(ms(story.engine)));
+    let more = configuration(engine, story.settings, "");
+    let (mut gateway, key, collection) = stand::process(backend, engine, story.settings).await;
+    let mut documents = story.documents.iter();
     for kill in 0..KILLS {
-        // Uploads go on between the first kills: one that got no answer is sent again.
-        let share = documents.len().min(DOCUMENTS / 5);
-        for (name, text) in documents.drain(..share) {
-            stand::upload(&gateway, &key, collection, &name, text.into()).await;
+        // Uploads go on between the first kills.
+        for (name, text) in documents.by_ref().take(story.share) {
+            stand::upload(&gateway, &key, collection, name, text.clone().into()).await;
         }
-        tokio::time::sleep(ms(fastrand::u64(0..2_500))).await;
-        assert!(unfinished(&gateway, &key, collection).await > 0, "kill {kill} comes after the end");
+        tokio::time::sleep(ms(fastrand::u64(0..story.kill))).await;
+        let left = unfinished(&gateway, &key, collection).await;
+        assert!(left > 0, "kill {kill} comes after the end");
+        println!("kill {kill}: {left} documents are not done");
         let (folder, database) = gateway.kill();
         gateway = Process::in_folder(folder, database, &more, &[]).await;
     }
     engine.script_model(MODEL, Embeddings::of(DIMENSIONS));
-    until_done(&gateway, &key, collection).await;
+    until_done(&gateway, &key, collection, story).await;
     left(gateway, &key, collection).await
 }
 
 async fn list(gateway: &TestApp, key: &Key, collection: i64) -> Vec<Value> {
-    let path = format!("/v1/documents?collection_id={collection}&limit=1000");
-    let (status, page) = gateway.get(&path, &key.secret).await;
-    assert_eq!(status, 200, "{page}");
-    page["data"].as_array().expect("a list").clone()
+    let mut all = Vec::new();
+    loop {
+        let path = format!("/v1/documents?collection_id={collection}&limit=1000&offset={}", all.len());
+        let (status, page) = gateway.get(&path, &key.secret).await;
+        assert_eq!(status, 200, "{page}");
+        let page = page["data"].as_array().expect("a list");
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page.iter().cloned());
+    }
 }
 
 async fn unfinished(gateway: &TestApp, key: &Key, collection: i64) -> usize {
@@ -85,14 +139,14 @@ async fn unfinished(gateway: &TestApp, key: &Key, collection: i64) -> usize {
     all.iter().filter(|document| document["status"] != "done").count()
 }
 
-async fn until_done(gateway: &Process, key: &Key, collection: i64) {
+async fn until_done(gateway: &Process, key: &Key, collection: i64, story: &Story) {
     let started = Instant::now();
     loop {
         let left = unfinished(gateway, key, collection).await;
         if left == 0 {
             return;
         }
-        assert!(started.elapsed() < PATIENCE * 2, "{left} are not done; the log says: {}", gateway.log());
+        assert!(started.elapsed() < story.patience, "{left} are not done; the log says: {}", gateway.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -115,8 +169,7 @@ async fn left(gateway: Process, key: &Key, collection: i64) -> Left {
     gateway.signal("TERM");
     let (code, folder, database) = gateway.ended().await;
     assert_eq!(code, Some(0));
-    let index = Edge::open(&folder.path().join("data/index")).expect("the index opens");
-    let points = points(&index).await.into_iter().map(|point| {
+    let points = points(&*tests::index::left(folder.path(), &database.url)).await.into_iter().map(|point| {
         let name = names.get(&point.chunk).unwrap_or_else(|| panic!("chunk {} is in no document", point.chunk));
         let mut fields: BTreeMap<String, Value> = point.metadata.into_iter().collect();
         fields.retain(|key, _| key != "document_id" && key != "collection_id");

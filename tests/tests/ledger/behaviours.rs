@@ -5,8 +5,8 @@ use std::time::Duration;
 use guichet::policy::limits::past::Past;
 use guichet::policy::limits::rule::{Ask, Meter, Scope, Used, Window};
 
+use crate::ledger::desk::on_each_store;
 use crate::ledger::desk::{Desk, rate, requests, sharing, slots, tokens};
-use crate::ledger::on_each_store;
 
 const DAY: u64 = 86_400_000;
 const HOUR: i64 = 3_600_000;

@@ -22,7 +22,6 @@ pub enum Kept {
 }
 
 /// Makes of one behaviour, a function over a desk, one test for each store.
-#[macro_export]
 macro_rules! on_each_store {
     ($($behaviour:ident),* $(,)?) => {
         mod local {
@@ -35,6 +34,7 @@ macro_rules! on_each_store {
         }
     };
 }
+pub(crate) use on_each_store;
 
 pub struct Desk {
     pub store: Store,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tests::Chat;
 use tokio::task::JoinSet;
 
-use crate::quotas::in_each_place;
+use crate::quotas::stand::in_each_place;
 use crate::quotas::stand::{Place, Stand, chat_of};
 
 in_each_place!(two_hundred_clients_stay_within_the_bound);

@@ -8,7 +8,7 @@ use tests::engine::{Ending, Gate};
 use tests::{Chat, chat};
 use tokio::task::JoinSet;
 
-use crate::quotas::in_each_place;
+use crate::quotas::stand::in_each_place;
 use crate::quotas::stand::{Place, Stand, chat_of};
 
 in_each_place!(

@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::engine::Gate;
 use tests::{Chat, chat, read};
 
-use crate::quotas::in_each_place;
+use crate::quotas::stand::in_each_place;
 use crate::quotas::stand::{Place, Stand, chat_of, header};
 
 in_each_place!(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::{Chat, chat, read};
 
-use crate::quotas::in_each_place;
+use crate::quotas::stand::in_each_place;
 use crate::quotas::stand::{Place, Stand, chat_of};
 
 in_each_place!(

@@ -9,7 +9,6 @@ use tests::app::PATIENCE;
 use tests::{Backend, FakeEngine, Gateway, Key, Redis, TestApp, model, read};
 
 /// Makes of one behaviour, a function over a place, one test for each place.
-#[macro_export]
 macro_rules! in_each_place {
     ($($behaviour:ident),* $(,)?) => {
         mod in_process {
@@ -26,6 +25,7 @@ macro_rules! in_each_place {
         }
     };
 }
+pub(crate) use in_each_place;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Place {

@@ -8,7 +8,7 @@ use sha2::Sha256;
 use tests::FakeEngine;
 use tests::engine::{Call, Reply};
 
-use crate::quotas::in_each_place;
+use crate::quotas::stand::in_each_place;
 use crate::quotas::stand::{Place, Stand};
 
 in_each_place!(warnings_are_posted_once_signed_and_again_until_heard);

@@ -7,7 +7,9 @@ use tests::engine::Gate;
 use tests::process::guichet;
 use tests::{Backend, Chat, FakeEngine, Process, on_each_database};
 
-use crate::records::{ECHO, ON, ask, chat, confession, configuration, consent, content, evaluator, kept, nothing_leaks};
+use crate::records::{
+    ECHO, ON, ask, chat, confession, configuration, consent, content, evaluator, kept, nothing_leaks,
+};
 
 on_each_database!(kill_9_loses_the_last_moments_and_leaves_nothing_unredacted);
 

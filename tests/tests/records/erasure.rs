@@ -65,7 +65,8 @@ async fn one_end_user_is_erased_and_the_others_stay(backend: Backend) {
         let found = app.running.as_ref().expect("a gateway").app.store.verify(log, None).await.expect("it is read");
         assert!(found.intact, "an erasure is declared: {found:#?}");
     }
-    let changed = crate::records::sql(&app, &format!("UPDATE usage_records SET end_user = 'x' WHERE id = '{}'", ids[0])).await;
+    let changed =
+        crate::records::sql(&app, &format!("UPDATE usage_records SET end_user = 'x' WHERE id = '{}'", ids[0])).await;
     assert_eq!(changed, 1);
     let found = app.running.as_ref().expect("a gateway").app.store.verify(Log::Usage, None).await.expect("it is read");
     assert!(!found.intact, "what is not declared is seen");

@@ -1,6 +1,7 @@
 //! What evaluation keeps of requests, and does not: content of projects that agreed, redacted ([`capture`]); chains that show
 //! what was touched ([`chain`]); what goes by itself or on request ([`retention`], [`erasure`]); draws ([`samples`]);
-//! [`feedback`]; who may read what ([`roles`]); `kill -9` ([`crash`]); the page of documentation ([`page`]). On both
+//! [`feedback`]; datasets and what is run over
+//! them ([`runs`]); who may read what ([`roles`]); `kill -9` ([`crash`]); the page of documentation ([`page`]). On both
 //! databases.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in tests, a panic is how a failure is told")]
@@ -13,6 +14,7 @@ mod feedback;
 mod page;
 mod retention;
 mod roles;
+mod runs;
 mod samples;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{Backend, TestApp, on_each_database, read};
 
+use crate::records::runs::{GRID, ended, made};
 use crate::records::{ON, ask, chat, consent, evaluator, gateway, kept, member};
 
 on_each_database!(no_evaluator_reads_another_organizations_content, each_role_does_what_it_may_and_nothing_else);
@@ -56,6 +57,10 @@ async fn no_evaluator_reads_another_organizations_content(backend: Backend) {
         let form = json!({"name": "un", "size": 5, "organization_id": id});
         samples.push(app.post("/v1/eval/samples", &instance, &form).await.1["id"].as_i64().expect("a sample"));
     }
+    let mut works = Vec::new();
+    for (id, project, record) in &world.organizations {
+        works.push(Work::make(&app, &instance, (*id, *project), record).await);
+    }
     let whole = app.post("/v1/eval/samples", &instance, &json!({"name": "tout", "size": 5})).await.1["id"].clone();
     let roles = roles(&world);
     let seed = fastrand::u64(..);
@@ -72,7 +77,14 @@ async fn no_evaluator_reads_another_organizations_content(backend: Backend) {
         let open: BTreeSet<i64> = held.iter().flat_map(|(_, open)| open.iter().copied()).collect();
         let whose = format!("seed {seed}, turn {turn}: {grants:?}");
         let key = member(&app, None, &grants).await;
-        for path in ["/v1/eval/records?limit=1000", "/v1/eval/feedback", "/v1/eval/samples"] {
+        for path in [
+            "/v1/eval/records?limit=1000",
+            "/v1/eval/feedback",
+            "/v1/eval/samples",
+            "/v1/eval/datasets",
+            "/v1/eval/experiments",
+            "/v1/eval/judges",
+        ] {
             let (status, list) = app.get(path, &key).await;
             assert_eq!(status, if open.is_empty() { 403 } else { 200 }, "{whose} {path}: {list}");
             for one in list["data"].as_array().into_iter().flatten() {
@@ -84,13 +96,14 @@ async fn no_evaluator_reads_another_organizations_content(backend: Backend) {
                 assert_eq!(list["data"].as_array().map(Vec::len), Some(open.len()), "{whose}: {list}");
             }
         }
-        for ((id, _, record), sample) in world.organizations.iter().zip(&samples) {
-            let reads = [
+        for (((id, _, record), sample), work) in world.organizations.iter().zip(&samples).zip(&works) {
+            let mut reads = work.paths.clone();
+            reads.extend([
                 format!("/v1/eval/records/{record}"),
                 format!("/v1/eval/samples/{sample}"),
                 format!("/v1/eval/samples/{sample}/items"),
                 format!("/v1/eval/records?limit=9&organization_id={id}"),
-            ];
+            ]);
             for path in reads {
                 let (status, answer) = app.get(&path, &key).await;
                 let wanted = match (open.contains(id), open.is_empty()) {
@@ -114,6 +127,52 @@ async fn no_evaluator_reads_another_organizations_content(backend: Backend) {
     }
 }
 
+/// What an evaluator made of an organization's content.
+struct Work {
+    dataset: i64,
+    experiment: String,
+    judging: String,
+    /// All that can be read of it.
+    paths: Vec<String>,
+}
+
+impl Work {
+    async fn make(app: &TestApp, key: &str, (organization, project): (i64, i64), record: &str) -> Work {
+        let line = json!({"id": record, "question": format!("affaire de {record} ?")});
+        let form = json!({"name": "d", "organization_id": organization, "content": line.to_string()});
+        let (status, set) = app.post("/v1/eval/datasets", key, &form).await;
+        assert_eq!(status, 201, "{set}");
+        let form = json!({
+            "dataset_id": set["id"], "project_id": project, "models": ["petit"],
+            "prompts": [{"name": "a", "text": "A"}, {"name": "b", "text": "B"}],
+        });
+        let experiment = made(app, key, "experiments", &form).await;
+        let run = ended(app, key, &experiment).await;
+        let form = json!({
+            "experiment_id": run["id"], "project_id": project, "grid": GRID, "criterion": "mieux", "judges": ["grand"],
+            "candidate": "petit/a", "against": "petit/b", "families": {"petit": "a", "grand": "b"},
+        });
+        let judging = made(app, key, "judges", &form).await;
+        ended(app, key, &judging).await;
+        let dataset = set["id"].as_i64().expect("an id");
+        let paths = ["", "/items", "/export"].map(|more| format!("/v1/eval/datasets/{dataset}{more}")).into_iter();
+        let paths = paths.chain(["", "/answers"].map(|more| format!("{experiment}{more}")));
+        let paths = paths.chain(["", "/answers", "/evidence", "/duels"].map(|more| format!("{judging}{more}")));
+        Work { dataset, paths: paths.collect(), experiment, judging }
+    }
+
+    /// The address of a route on it.
+    fn address(&self, route: &str) -> String {
+        let numbers = [
+            ("datasets", self.dataset.to_string()),
+            ("experiments", self.experiment.rsplit('/').next().unwrap_or_default().to_owned()),
+            ("judges", self.judging.rsplit('/').next().unwrap_or_default().to_owned()),
+        ];
+        let number = numbers.iter().find(|(name, _)| route.contains(name)).map_or("", |(_, number)| number.as_str());
+        route.replace("{id}", number)
+    }
+}
+
 /// Who calls, in the order of the columns below.
 const CALLERS: [&str; 9] = [
     "admin",
@@ -128,7 +187,7 @@ const CALLERS: [&str; 9] = [
 ];
 
 /// Method, route, and the status each caller gets about organization A.
-const TABLE: [(&str, &str, [u16; 9]); 13] = [
+const TABLE: [(&str, &str, [u16; 9]); 36] = [
     ("GET", "/v1/eval/records", [403, 200, 200, 403, 200, 200, 403, 403, 200]),
     ("GET", "/v1/eval/records/{id}", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
     ("PUT", "/v1/eval/records/{id}/keep", [403, 403, 200, 403, 200, 403, 403, 403, 404]),
@@ -140,6 +199,29 @@ const TABLE: [(&str, &str, [u16; 9]); 13] = [
     ("POST", "/v1/eval/samples/{id}/estimate", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
     ("POST", "/v1/eval/erasures", [200, 403, 403, 200, 403, 403, 404, 403, 404]),
     ("POST", "/v1/eval/purge", [200, 200, 403, 403, 403, 403, 403, 403, 403]),
+    ("GET", "/v1/eval/datasets", [403, 200, 200, 403, 200, 200, 403, 403, 200]),
+    ("POST", "/v1/eval/datasets", [403, 403, 201, 403, 201, 403, 404, 403, 404]),
+    ("GET", "/v1/eval/datasets/{id}", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
+    ("DELETE", "/v1/eval/datasets/{id}", [403, 403, 204, 403, 204, 403, 403, 403, 404]),
+    ("GET", "/v1/eval/datasets/{id}/items", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
+    ("GET", "/v1/eval/datasets/{id}/export", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
+    ("GET", "/v1/eval/experiments", [403, 200, 200, 403, 200, 200, 403, 403, 200]),
+    ("POST", "/v1/eval/experiments", [403, 403, 200, 403, 200, 403, 403, 403, 404]),
+    ("GET", "/v1/eval/experiments/{id}", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
+    ("DELETE", "/v1/eval/experiments/{id}", [403, 403, 204, 403, 204, 403, 403, 403, 404]),
+    ("POST", "/v1/eval/experiments/{id}/resume", [403, 403, 200, 403, 200, 403, 403, 403, 404]),
+    ("GET", "/v1/eval/experiments/{id}/answers", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
+    ("GET", "/v1/eval/judges", [403, 200, 200, 403, 200, 200, 403, 403, 200]),
+    ("POST", "/v1/eval/judges", [403, 403, 200, 403, 200, 403, 403, 403, 404]),
+    ("GET", "/v1/eval/judges/{id}", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
+    ("DELETE", "/v1/eval/judges/{id}", [403, 403, 204, 403, 204, 403, 403, 403, 404]),
+    ("POST", "/v1/eval/judges/{id}/resume", [403, 403, 200, 403, 200, 403, 403, 403, 404]),
+    ("GET", "/v1/eval/judges/{id}/answers", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
+    ("GET", "/v1/eval/judges/{id}/evidence", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
+    ("GET", "/v1/eval/judges/{id}/duels", [403, 200, 200, 403, 200, 200, 403, 403, 404]),
+    ("POST", "/v1/eval/compare", [403, 400, 400, 403, 400, 400, 403, 403, 404]),
+    ("POST", "/v1/eval/reports", [403, 200, 200, 403, 200, 200, 403, 403, 200]),
+    ("POST", "/v1/eval/gate", [403, 200, 200, 403, 200, 200, 403, 403, 200]),
     ("GET", "/v1/eval/feedback", [403, 200, 200, 403, 200, 200, 403, 403, 200]),
     ("POST", "/v1/feedback", [403, 403, 403, 403, 403, 403, 403, 200, 403]),
 ];
@@ -151,6 +233,12 @@ const CONSENT: [(&str, [u16; 9]); 3] = [
     ("DELETE", [204, 403, 404, 204, 404, 403, 404, 403, 404]),
 ];
 
+const EVIDENCE: &str = "criterion,value,source,item\njuste,oui,human,i\n";
+
+fn number(path: &str) -> i64 {
+    path.rsplit('/').next().and_then(|text| text.parse().ok()).expect("a number")
+}
+
 async fn each_role_does_what_it_may_and_nothing_else(backend: Backend) {
     let (app, _engine) = gateway(backend, ON).await;
     let (a, b) = (app.key("A", "internal").await, app.key("B", "internal").await);
@@ -161,6 +249,7 @@ async fn each_role_does_what_it_may_and_nothing_else(backend: Backend) {
     kept(&app, &instance, 1).await;
     let form = json!({"name": "un", "size": 5, "organization_id": of_a});
     let sample = app.post("/v1/eval/samples", &instance, &form).await.1["id"].clone();
+    let work = Work::make(&app, &instance, (of_a, a.project_id), &record).await;
     let keys = [
         app.admin_key.clone(),
         member(&app, None, &[json!({"role": "auditor"})]).await,
@@ -181,18 +270,42 @@ async fn each_role_does_what_it_may_and_nothing_else(backend: Backend) {
     };
     for (method, route, expected) in TABLE {
         for ((caller, key), expected) in CALLERS.iter().zip(&keys).zip(expected) {
+            let mut work = &work;
+            let fresh;
+            if method == "DELETE" && !route.contains("records") {
+                fresh = Work::make(&app, &instance, (of_a, a.project_id), &record).await;
+                work = &fresh;
+            }
             let id = if route.contains("samples") { sample.to_string() } else { record.clone() };
-            let mut path = route.replace("{id}", &id);
+            let mut path = match ["datasets", "experiments", "judges"].iter().any(|name| route.contains(name)) {
+                true => work.address(route),
+                false => route.replace("{id}", &id),
+            };
             let body = match (method, route) {
                 ("PUT", _) => json!({"dataset": "d", "checked": true}),
                 ("POST", "/v1/eval/samples") => json!({"name": "n", "size": 1, "organization_id": of_a}),
+                ("POST", "/v1/eval/datasets") => {
+                    json!({"name": "n", "organization_id": of_a, "content": "{\"question\": \"Q\"}"})
+                }
+                ("POST", "/v1/eval/experiments") => {
+                    json!({"dataset_id": work.dataset, "project_id": a.project_id, "models": ["petit"], "dry_run": true})
+                }
+                ("POST", "/v1/eval/judges") => json!({
+                    "experiment_id": number(&work.experiment), "project_id": a.project_id, "grid": GRID, "criterion": "juste",
+                    "judges": ["grand"], "candidate": "petit/a", "families": {"petit": "a", "grand": "b"}, "dry_run": true,
+                }),
+                ("POST", "/v1/eval/compare") => json!({
+                    "experiment_id": number(&work.experiment), "first": "petit/a", "second": "petit/b", "metric": "latency",
+                }),
+                ("POST", "/v1/eval/reports") => json!({"grid": GRID, "evidence": EVIDENCE}),
+                ("POST", "/v1/eval/gate") => json!({"grid": GRID, "baseline": EVIDENCE, "candidate": EVIDENCE}),
                 ("POST", "/v1/eval/samples/{id}/estimate") => json!({"values": {}}),
                 ("POST", "/v1/eval/erasures") => json!({"organization_id": of_a, "pseudonym": "personne"}),
                 ("POST", "/v1/eval/purge") => json!({"dry_run": true}),
                 ("POST", _) => json!({"request_id": record, "score": 1}),
                 _ => Value::Null,
             };
-            if method == "DELETE" {
+            if method == "DELETE" && route.contains("records") {
                 path.push_str("?dataset=d");
                 let form = json!({"dataset": "d", "checked": true});
                 let kept = call("PUT", path.split('?').next().expect("a path"), &instance, &form).await;

@@ -16,7 +16,9 @@ async fn a_sensitive_collection_raises_the_class_of_a_public_project() {
     let stand = Stand::start(Backend::Sqlite).await;
     let public = stand.app.key("Ministère B", "public").await;
     let low = crate::search::stand::collection(&stand.app, &public, &json!({"name": "bas"})).await;
-    let high = crate::search::stand::collection(&stand.app, &public, &json!({"name": "haut", "data_class": "sensitive"})).await;
+    let high =
+        crate::search::stand::collection(&stand.app, &public, &json!({"name": "haut", "data_class": "sensitive"}))
+            .await;
     for collection in [low, high] {
         document(&stand.app, &public, collection, "d", &json!({}), &[chunk("Le dossier dit ceci.")]).await;
     }
@@ -56,7 +58,8 @@ async fn a_remembered_question_obeys_the_rules() {
     document(&stand.app, &public, low, "d", &json!({}), &[chunk("texte")]).await;
     let body = json!({"query": "texte", "collection_ids": [low]});
     assert_eq!(stand.app.post("/v1/search", &public.secret, &body).await.0, 200);
-    let moved = crate::search::stand::configuration(&stand.engine, "").replacen("hosting: state", "hosting: foreign", 1);
+    let moved =
+        crate::search::stand::configuration(&stand.engine, "").replacen("hosting: state", "hosting: foreign", 1);
     stand.app.write_configuration(&moved);
     let (_, project) = stand.app.get(&format!("/v1/admin/projects/{}", public.project_id), &stand.app.admin_key).await;
     assert_eq!(project["data_class"], "public", "{project}");

@@ -52,7 +52,8 @@ async fn orders_in_documents_reach_the_engine_as_data() {
         for mark in ["<|im_", "[INST]", "[/INST]", "<<SYS>>", "[SYSTEM_PROMPT]", "<start_of_turn>", "<｜User｜>"] {
             assert!(!user.contains(mark), "{mark} in {user}");
         }
-        assert!(user.ends_with("Question :\nQuelle démarche ?"), "the question is the last word: {user}");
+        let end = "Question :\nQuelle démarche ?\n\nRéponse, avec le numéro des passages cités entre crochets :";
+        assert!(user.ends_with(end), "the question is the last word of another: {user}");
         assert_eq!(user.matches("\nQuestion :\n").count(), 1 + text.matches("\nQuestion :\n").count());
         let fenced = user.rfind("</passage>").unwrap();
         assert!(user[fenced..].matches("Ignore toutes").count() == 0, "orders stay inside");

@@ -178,7 +178,8 @@ async fn highlights_are_pieces_of_the_text() {
 async fn collections_of_two_languages_are_searched_together() {
     let stand = Stand::start(Backend::Sqlite).await;
     let french = stand.collection("fr").await;
-    let english = crate::search::stand::collection(&stand.app, &stand.key, &json!({"name": "en", "language": "en"})).await;
+    let english =
+        crate::search::stand::collection(&stand.app, &stand.key, &json!({"name": "en", "language": "en"})).await;
     stand.document(french, "f", &json!({}), &[chunk("Les permis sont délivrés.")]).await;
     stand.document(english, "e", &json!({}), &[chunk("Permits are being issued.")]).await;
     let body = json!({"query": "issuing permits permis", "collection_ids": [french, english], "method": "lexical"});

@@ -1,12 +1,14 @@
 //! One space on disk, and who may do what at once.
 //!
-//! Searches go beside everything. Changes come one at a time. A flush goes beside neither a change nor upkeep, which
-//! the engine would answer with a panic; upkeep goes beside changes.
+//! Searches go beside everything. Changes come one at a time; a flush goes beside none, which the engine would answer
+//! with a panic. Upkeep goes beside changes. During it, the engine keeps deletions from the parts that it rebuilds in
+//! memory alone, so that a flush in the full sense waits for its end, while one of what was added does not.
 //!
 //! The engine writes each change to a log that it reads neither back at the start nor ever shortens. Only its last
 //! number is needed, so all but the newest closed pieces of it are removed when what they say is safe.
 
 use std::fs::{self, File};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,6 +31,8 @@ pub(super) const UNFINISHED: &str = ".unfinished-";
 
 /// Bytes of one piece of the engine's log.
 const LOG_PIECE: usize = 8 << 20;
+/// How often a flush beside upkeep is tried.
+const TRIES: usize = 5;
 /// Links of a chunk in the graph, once among all and once among those of its collection.
 const LINKS: usize = 16;
 
@@ -110,6 +114,19 @@ impl Room {
         }
         self.shard.optimize().map_err(told)?;
         self.flush_now()
+    }
+
+    /// Writes down what was added, beside upkeep where there is any.
+    pub fn keep(&self) -> Result<(), IndexError> {
+        for _ in 0..TRIES {
+            let _change = held(&self.changes);
+            // Waits for the moments in which upkeep exchanges parts: in one, a flush panics.
+            self.shard.info();
+            if panic::catch_unwind(AssertUnwindSafe(|| self.shard.flush())).is_ok() {
+                return shorten_log(&self.folder);
+            }
+        }
+        Err(IndexError::Engine("the index cannot be written down".to_owned()))
     }
 
     /// Under the lock of upkeep.

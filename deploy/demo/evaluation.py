@@ -1,0 +1,286 @@
+"""The evaluation of a product on real answers, from the first request to the gate: `make demo-eval`.
+
+What is real: the requests, the redaction, the sample, the answers of both models, the judge and its failures, every figure.
+What is scripted, and said so on screen: the three people who annotate, each with a known bias.
+"""
+
+import csv
+import io
+import json
+import subprocess
+import time
+
+from client import Client
+from failure import Failure
+from pathlib import Path
+from walk import expect
+
+MODEL = "openweight-small"
+JUDGE = "openweight-judge"
+GRID = Path(__file__).with_name("grid.yaml")
+ORGANIZATION = "Ministère de l'Accueil"
+
+QUESTIONS = [
+    "Quels papiers faut-il pour refaire un passeport ?",
+    "Comment contester un refus d'aide au logement ?",
+    "Quelle est la durée de la période d'essai d'un contrat de travail ?",
+    "Comment inscrire mon enfant à la cantine ?",
+    "Où déclarer un changement d'adresse ?",
+    "Comment demander une carte de stationnement ?",
+    "Quel est le délai pour déclarer une naissance ?",
+    "Comment obtenir un extrait d'acte de mariage ?",
+    "Que faire en cas de perte de carte d'identité ?",
+    "Comment voter par procuration ?",
+]
+PROMPTS = {
+    "court": "Réponds en français, en une seule phrase courte.",
+    "long": "Réponds en français à un usager de l'administration, en trois phrases au plus.",
+}
+SECRET = "camille.martin@exemple.fr"
+
+# Who annotates, how, and what is to be seen of it in the figures: (name, answers to « juste », to « clair »).
+ANNOTATORS = [
+    ("attentif", lambda text: len(text) > 40, lambda text: 3 if len(text) < 300 else 2),
+    ("sévère", lambda text: len(text) > 120, lambda text: 2 if len(text) < 300 else 1),
+    ("indulgent", lambda text: True, lambda text: 3),
+]
+
+
+class Evaluation:
+    def __init__(self, screen, gateway):
+        self.screen = screen
+        self.gateway = gateway
+        self.folder = gateway.folder / "evaluation"
+        self.folder.mkdir()
+
+    def all(self):
+        steps = (
+            self.agree, self.ask, self.draw, self.annotate, self.judge, self.experiment, self.compare, self.report, self.gate,
+        )
+        for step in steps:
+            try:
+                step()
+            except Failure as failure:
+                raise Failure(f"étape « {step.__name__} » : {failure}") from failure
+
+    def agree(self):
+        self.screen.title("Une administration accepte que le contenu d'un projet soit gardé, masqué d'abord")
+        run = self.gateway.command
+        self.organization = run("organization", "create", ORGANIZATION)["id"]
+        self.project = run("project", "create", "accueil", "--organization", ORGANIZATION, "--data-class", "internal")["id"]
+        key = run("key", "create", "--project", "accueil", "--organization", ORGANIZATION, "--name", "demo")
+        self.product = Client(self.gateway.port, key["key"])
+        self.administrator = self.gateway.administrator()
+        self.put(self.administrator, f"/v1/admin/projects/{self.project}/consent", {"notice": "2026-1"})
+        self.evaluator = self.member("evaluatrice", evaluates=True)
+        self.annotators = [(name, right, clear, self.member(name)) for name, right, clear in ANNOTATORS]
+
+    def member(self, name, evaluates=False):
+        """A member of the organization: its number, and a client with a key of its own."""
+        form = {"email": f"{name}@exemple.org".replace("é", "e"), "name": name, "organization_id": self.organization}
+        member = self.post(self.administrator, "/v1/admin/members", form)["id"]
+        if evaluates:
+            grant = {"role": "evaluator", "organization_id": self.organization}
+            self.post(self.administrator, f"/v1/admin/members/{member}/grants", grant)
+        key = self.post(self.administrator, "/v1/admin/keys", {"member_id": member})["key"]
+        return member, Client(self.gateway.port, key)
+
+    def ask(self):
+        self.screen.title(f"{len(QUESTIONS)} usagers posent leur question, sous deux consignes")
+        for place, question in enumerate(QUESTIONS):
+            for name, prompt in PROMPTS.items():
+                text = f"{question} Mon courriel est {SECRET}." if place == 0 else question
+                body = {
+                    "model": MODEL,
+                    "messages": [{"role": "system", "content": prompt}, {"role": "user", "content": text}],
+                    "max_tokens": 120,
+                    "temperature": 0,
+                    "user": f"usager-{place}",
+                    "metadata": {"use": name},
+                }
+                answer, _ = self.product.call("POST", "/v1/chat/completions", body)
+                expect(answer["choices"][0]["message"]["content"], "une réponse est vide")
+            self.screen.progress(f"  {2 * (place + 1)} / {2 * len(QUESTIONS)} requêtes")
+        self.screen.done(f"{2 * len(QUESTIONS)} requêtes répondues")
+
+    def draw(self):
+        self.screen.title("Un échantillon tiré avec une graine, dont on fait un jeu de données")
+        reader = self.evaluator[1]
+        until = time.monotonic() + 30
+        while len(reader.call("GET", "/v1/eval/records?limit=1000&held=true")[0]["data"]) < 2 * len(QUESTIONS):
+            expect(time.monotonic() < until, "les contenus n'arrivent pas")
+            time.sleep(0.2)
+        form = {"name": "demonstration", "size": 2 * len(QUESTIONS), "by": ["use"], "seed": 7}
+        self.sample = self.post(reader, "/v1/eval/samples", form)
+        self.dataset = self.post(reader, "/v1/eval/datasets", {"name": "demonstration", "sample_id": self.sample["id"]})
+        items = reader.call("GET", f"/v1/eval/datasets/{self.dataset['id']}/items?limit=1000")[0]["data"]
+        text = json.dumps(items, ensure_ascii=False)
+        expect(SECRET not in text and "[email]" in text, "le courriel n'est pas masqué")
+        self.screen.line(f"  {len(items)} éléments · version {self.dataset['hash'][:16]}… · graine 7")
+        self.screen.line("  « Mon courriel est [email]. » : masqué avant d'être écrit")
+
+    def annotate(self):
+        self.screen.title("Trois annotateurs, à l'aveugle, un élément à la fois (scriptés, aux biais connus)")
+        reader = self.evaluator[1]
+        grid = self.post(reader, "/v1/eval/grids", {"document": GRID.read_text()})
+        form = {
+            "name": "demonstration",
+            "grid": grid["id"],
+            "criteria": ["juste", "clair"],
+            "sample_id": self.sample["id"],
+            "per_item": len(self.annotators),
+            "annotators": [member for _, _, _, (member, _) in self.annotators],
+        }
+        campaign = self.post(reader, "/v1/eval/campaigns", form)["id"]
+        for name, right, clear, (_, client) in self.annotators:
+            done = 0
+            while item := self.next(client, campaign):
+                expect(MODEL not in json.dumps(item), "le modèle n'est pas caché")
+                text = item["answers"][0]["text"]
+                answers = {"juste": right(text), "clair": clear(text)}
+                self.post(client, f"/v1/eval/campaigns/{campaign}/annotations", {"item": item["item"], "answers": answers})
+                done += 1
+            expect(done == self.sample["drawn"], f"{name} a annoté {done} éléments")
+            self.screen.line(f"  {name:<10} {done} éléments")
+        agreement = reader.call("GET", f"/v1/eval/campaigns/{campaign}/agreement")[0]
+        (self.folder / "accord.json").write_text(json.dumps(agreement, ensure_ascii=False, indent=2))
+        self.human = self.guichet("eval", "campaign", "export", str(campaign), "--evidence")
+        self.screen.line(f"  accord : {self.folder / 'accord.json'}")
+
+    def judge(self):
+        self.screen.title("Un juge d'une autre famille relit les mêmes réponses")
+        reader = self.evaluator[1]
+        ask = {
+            "dataset_id": self.dataset["id"], "project_id": self.project, "grid": GRID.read_text(), "criterion": "juste",
+            "judges": [JUDGE], "constrained": True, "max_tokens": 120,
+        }
+        try:
+            reader.call("POST", "/v1/eval/judges", ask | {"judges": [MODEL]})
+            raise Failure("un modèle a pu juger sa propre famille")
+        except Failure as refused:
+            expect("→ 400" in str(refused) and "famille" in str(refused), str(refused))
+        self.screen.line("  le modèle lui-même : refusé, un juge ne note pas sa famille")
+        judged = self.ended(reader, "judges", ask)
+        count = judged["judged"]["judges"][JUDGE]
+        self.screen.line(f"  {count['asked']} demandes · {count['read']} lisibles · illisibles : {count['unreadable'] or 'aucune'}")
+        self.judged = self.text(reader, f"/v1/eval/judges/{judged['id']}/evidence")
+
+    def experiment(self):
+        self.screen.title("Les mêmes questions soumises aux deux consignes : le coût d'abord")
+        reader = self.evaluator[1]
+        lines = "\n".join(json.dumps({"id": f"q{place}", "question": text}) for place, text in enumerate(QUESTIONS))
+        form = {"name": "questions", "organization_id": self.organization, "content": lines, "data_class": "internal"}
+        questions = self.post(reader, "/v1/eval/datasets", form)
+        ask = {
+            "dataset_id": questions["id"], "project_id": self.project, "models": [MODEL], "max_tokens": 120,
+            "prompts": [{"name": name, "text": text} for name, text in PROMPTS.items()],
+        }
+        told = reader.call("POST", "/v1/eval/experiments", ask | {"dry_run": True})[0]["estimate"]
+        self.screen.line(f"  {told['requests']} requêtes · {told['tokens_written_at_most']} jetons écrits au plus")
+        self.run = self.ended(reader, "experiments", ask)
+        expect(self.run["failed"] == 0, f"{self.run['failed']} requêtes ont échoué")
+
+    def compare(self):
+        self.screen.title("Les deux consignes comparées, dans les deux ordres")
+        reader = self.evaluator[1]
+        ask = {
+            "experiment_id": self.run["id"], "project_id": self.project, "grid": GRID.read_text(), "judges": [JUDGE],
+            "constrained": True, "max_tokens": 120,
+        }
+        pair = {"criterion": "preferee", "candidate": f"{MODEL}/court", "against": f"{MODEL}/long"}
+        judged = self.ended(reader, "judges", ask | pair)
+        count = judged["judged"]["judges"][JUDGE]
+        self.screen.line(f"  {count['asked']} demandes · {count['order_decided']} paires où l'ordre a décidé : des nuls")
+        self.duels = self.text(reader, f"/v1/eval/judges/{judged['id']}/duels")
+        self.sides = {}
+        for name in PROMPTS:
+            one = self.ended(reader, "judges", ask | {"criterion": "juste", "candidate": f"{MODEL}/{name}"})
+            self.sides[name] = self.text(reader, f"/v1/eval/judges/{one['id']}/evidence")
+        latency = {"experiment_id": self.run["id"], "first": f"{MODEL}/court", "second": f"{MODEL}/long", "metric": "latency"}
+        compared = reader.call("POST", "/v1/eval/compare", latency)[0]["difference"]
+        self.screen.line(f"  « court » met {compared['estimate']:+.2f} s ({compared['low']:+.2f} à {compared['high']:+.2f})")
+
+    def report(self):
+        self.screen.title("La grille notée, le rapport écrit")
+        evidence, duels = self.folder / "preuves.csv", self.folder / "duels.csv"
+        evidence.write_text(joined(self.human, self.judged))
+        duels.write_text(self.duels)
+        scored = json.loads(self.guichet("eval", "grid", "score", str(GRID), "--evidence", str(evidence)))
+        for facet in scored["profile"]:
+            score = facet["score"]
+            said = f"{score['estimate']:.2f} ({score['low']:.2f} à {score['high']:.2f})" if score else facet["state"]
+            self.screen.line(f"  {facet['label']['fr']:<12} {said}")
+        outputs = [self.folder / f"rapport.{form}" for form in ("html", "md", "json", "csv", "parquet")]
+        words = [word for path in outputs for word in ("--output", str(path))]
+        more = ["--duels", str(duels)] if self.duels.count("\n") > 1 else []
+        self.guichet("eval", "report", str(GRID), "--evidence", str(evidence), "--seed", "echantillon=7", *more, *words)
+        self.screen.line(f"  {outputs[0]}")
+
+    def gate(self):
+        self.screen.title("« long » peut-il remplacer « court » ?")
+        paths = {}
+        for name, text in self.sides.items():
+            paths[name] = self.folder / f"{name}.csv"
+            paths[name].write_text(text)
+        words = ["eval", "gate", str(GRID), "--baseline", str(paths["court"]), "--candidate", str(paths["long"])]
+        result = self.process(*words, "--criterion", "juste", "--margin", "0.1", "--text")
+        expect(result.returncode in (0, 1, 2), f"la porte n'a pas pu regarder : {result.stderr}")
+        for line in result.stdout.strip().splitlines():
+            self.screen.line(f"  {line}")
+        self.screen.note(f"  code de sortie {result.returncode} (0 passe, 1 régression, 2 non concluant)")
+
+    # How it speaks to the gateway.
+
+    def post(self, client, path, body):
+        return client.call("POST", path, body, (200, 201))[0]
+
+    def put(self, client, path, body):
+        return client.call("PUT", path, body)[0]
+
+    def next(self, client, campaign):
+        return client.call("GET", f"/v1/eval/campaigns/{campaign}/next", None, (200, 204))[0]
+
+    def text(self, client, path):
+        return client.text(path)
+
+    def ended(self, client, kind, ask):
+        """An experiment or a judging, once it ended."""
+        made = self.post(client, f"/v1/eval/{kind}", ask)
+        until = time.monotonic() + 1800
+        while True:
+            run = client.call("GET", f"/v1/eval/{kind}/{made['id']}")[0]
+            if run["state"] != "running":
+                self.screen.clear()
+                expect(run["state"] == "done", f"arrêté : {run['reason']}")
+                return run
+            self.screen.progress(f"  {run['answered'] + run['failed']} / {run['requests']}")
+            expect(time.monotonic() < until, f"{kind} ne finit pas : {run}")
+            time.sleep(0.5)
+
+    def process(self, *words):
+        return subprocess.run(
+            [self.gateway.binary, *words],
+            cwd=self.folder,
+            env=self.gateway.environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def guichet(self, *words):
+        result = self.process(*words)
+        if result.returncode != 0:
+            raise Failure(f"guichet {' '.join(words)} : {result.stderr.strip() or result.stdout.strip()}")
+        return result.stdout
+
+
+def joined(*tables):
+    """One table of evidence out of several whose columns differ."""
+    rows = [row for table in tables for row in csv.DictReader(io.StringIO(table))]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    written = io.StringIO()
+    writer = csv.DictWriter(written, names, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return written.getvalue()
