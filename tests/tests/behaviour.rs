@@ -3,6 +3,7 @@
 //! is a program of its own.
 
 mod accounting;
+mod campaigns;
 mod cli;
 mod clients;
 mod collections;

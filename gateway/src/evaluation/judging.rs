@@ -326,9 +326,9 @@ impl<'a> Judging<'a> {
 
     /// Evidence, as `guichet eval grid score` reads it. An answer without a verdict is a line without a value: missing.
     pub fn evidence<'s>(&self, verdicts: &Verdicts, subjects: impl Iterator<Item = &'s Subject>) -> Columns {
-        let rows: Vec<(&Subject, Option<String>)> = subjects.zip(verdicts.values.iter().cloned()).collect();
-        let text =
-            |of: &dyn Fn(&(&Subject, Option<String>)) -> Option<String>| Column::Text(rows.iter().map(of).collect());
+        type Row<'s> = (&'s Subject, Option<String>);
+        let rows: Vec<Row<'_>> = subjects.zip(verdicts.values.iter().cloned()).collect();
+        let text = |of: &dyn Fn(&Row<'_>) -> Option<String>| Column::Text(rows.iter().map(of).collect());
         Columns(vec![
             ("criterion".to_owned(), text(&|_| Some(self.criterion.id.clone()))),
             ("value".to_owned(), text(&|(_, value)| value.clone())),

@@ -307,7 +307,7 @@ impl Change {
     async fn campaign(&mut self, id: i64) -> Result<Campaign, StoreError> {
         let mut sql = Sql::new(COLUMNS);
         sql.push(" AND t.id = ").bind(id);
-        Ok(sql.fetch(&mut *self.tx).await?.first().map(read).transpose()?.ok_or(StoreError::NotFound)?)
+        sql.fetch(&mut *self.tx).await?.first().map(read).transpose()?.ok_or(StoreError::NotFound)
     }
 
     /// Closes a campaign, or opens it again.

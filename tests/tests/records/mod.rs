@@ -49,14 +49,14 @@ fn confession(witness: &str) -> String {
 const ECHO: &str = "Bien noté, Mme Keroual : nous écrirons à camille.martin@exemple.fr.";
 
 /// A gateway that evaluates, on an engine that says [`ECHO`].
-async fn gateway(backend: Backend, evaluation: &str) -> (TestApp, FakeEngine) {
+pub(crate) async fn gateway(backend: Backend, evaluation: &str) -> (TestApp, FakeEngine) {
     let engine = FakeEngine::start().await;
     engine.script(Chat::obliging(ECHO));
     let app = TestApp::on(backend, &configuration(&engine, evaluation)).await;
     (app, engine)
 }
 
-fn configuration(engine: &FakeEngine, evaluation: &str) -> String {
+pub(crate) fn configuration(engine: &FakeEngine, evaluation: &str) -> String {
     format!("{evaluation}\nmodels:\n{}{}", small(engine, "petit"), small(engine, "grand"))
 }
 
@@ -64,10 +64,10 @@ fn small(engine: &FakeEngine, id: &str) -> String {
     model(id, "chat", &engine.url(), "")
 }
 
-const ON: &str = "evaluation: {}";
+pub(crate) const ON: &str = "evaluation: {}";
 
 /// Lets content of a project be kept.
-async fn consent(app: &TestApp, key: &Key) {
+pub(crate) async fn consent(app: &TestApp, key: &Key) {
     let path = format!("/v1/admin/projects/{}/consent", key.project_id);
     let request = app.request(reqwest::Method::PUT, &path, &app.admin_key).json(&json!({"notice": "2026-1"}));
     let (status, given) = tests::read(request.send().await.expect("an answer")).await;
@@ -75,7 +75,7 @@ async fn consent(app: &TestApp, key: &Key) {
 }
 
 /// One chat; the id of the request.
-async fn ask(app: &TestApp, key: &Key, body: &Value) -> String {
+pub(crate) async fn ask(app: &TestApp, key: &Key, body: &Value) -> String {
     let response = app.send("/v1/chat/completions", &key.secret, body).await;
     let id = response.headers()["x-request-id"].to_str().expect("an id").to_owned();
     let status = response.status();
@@ -84,12 +84,12 @@ async fn ask(app: &TestApp, key: &Key, body: &Value) -> String {
     id
 }
 
-fn chat(model: &str, text: &str, streamed: bool) -> Value {
+pub(crate) fn chat(model: &str, text: &str, streamed: bool) -> Value {
     json!({"model": model, "stream": streamed, "messages": [{"role": "user", "content": text}]})
 }
 
 /// The key of a member with these roles.
-async fn member(app: &TestApp, organization: Option<i64>, grants: &[Value]) -> String {
+pub(crate) async fn member(app: &TestApp, organization: Option<i64>, grants: &[Value]) -> String {
     static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let email = format!("m{}@exemple.org", COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
     let form = json!({"email": email, "name": "Camille", "organization_id": organization});
@@ -106,12 +106,12 @@ async fn member(app: &TestApp, organization: Option<i64>, grants: &[Value]) -> S
 }
 
 /// An evaluator of the instance.
-async fn evaluator(app: &TestApp) -> String {
+pub(crate) async fn evaluator(app: &TestApp) -> String {
     member(app, None, &[json!({"role": "evaluator"})]).await
 }
 
 /// The evaluation records, newest first, once there are `count`.
-async fn kept(app: &TestApp, evaluator: &str, count: usize) -> Vec<Value> {
+pub(crate) async fn kept(app: &TestApp, evaluator: &str, count: usize) -> Vec<Value> {
     let started = Instant::now();
     loop {
         let (status, list) = app.get("/v1/eval/records?limit=1000", evaluator).await;
@@ -133,7 +133,7 @@ async fn content(app: &TestApp, evaluator: &str, id: &str) -> Value {
 }
 
 /// Runs a statement on a gateway's own database, behind its back.
-async fn sql(app: &TestApp, statement: &str) -> u64 {
+pub(crate) async fn sql(app: &TestApp, statement: &str) -> u64 {
     sqlx::any::install_default_drivers();
     let mut connection = sqlx::AnyConnection::connect(&app.database().url).await.expect("the database");
     let done = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await;
