@@ -143,7 +143,8 @@ pub trait VectorIndex: Send + Sync {
     /// Up to `limit` points by ascending chunk, those after `after`: to carry them elsewhere.
     fn scroll<'a>(&'a self, space: &'a Space, after: Option<u64>, limit: usize) -> Answer<'a, Vec<Point>>;
 
-    /// Chunks in the space, counted.
+    /// Chunks in the space, counted; after a crash of the embedded engine in the middle of upkeep, what was written anew
+    /// meanwhile may count twice until upkeep is over.
     fn count<'a>(&'a self, space: &'a Space) -> Answer<'a, u64>;
 
     /// Removes the space and all it holds.

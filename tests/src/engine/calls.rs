@@ -1,6 +1,7 @@
 //! What the engine received, and how each answer ended.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -133,7 +134,10 @@ pub struct Counts {
     pub paths: BTreeMap<String, u64>,
     /// Requests that broke off or were no HTTP.
     pub broken: u64,
-    /// Most POST requests ever open at once.
+    /// POST requests at work: none once its last piece is being written, for its caller may call again before the
+    /// engine knows that it was.
+    pub busy: u64,
+    /// Most POST requests ever at work at once.
     pub peak: u64,
     /// Answers to POST requests with `stream: true`.
     pub streams: Tally,
@@ -218,10 +222,11 @@ impl Ledger {
                 counts.posts += 1;
                 let tally = if call.streamed { &mut counts.streams } else { &mut counts.answers };
                 tally.open += 1;
-                counts.peak = counts.peak.max(counts.streams.open + counts.answers.open);
+                counts.busy += 1;
+                counts.peak = counts.peak.max(counts.busy);
             }
         });
-        Answering { ledger: self, call, state: State::Died }
+        Answering { ledger: self, call, state: State::Died, last: AtomicBool::new(false) }
     }
 }
 
@@ -230,10 +235,22 @@ pub(super) struct Answering<'a> {
     ledger: &'a Ledger,
     pub(super) call: Arc<Call>,
     pub(super) state: State,
+    /// Its last piece is being written.
+    last: AtomicBool,
+}
+
+impl Answering<'_> {
+    /// To be called before the last piece is written.
+    pub(super) fn last(&self) {
+        if !self.last.swap(true, Ordering::Relaxed) && self.call.method == "POST" {
+            self.ledger.counts.send_modify(|counts| counts.busy = counts.busy.saturating_sub(1));
+        }
+    }
 }
 
 impl Drop for Answering<'_> {
     fn drop(&mut self) {
+        self.last();
         let _ = self.call.ended.set((self.state, Instant::now()));
         if self.call.method == "POST" {
             let streamed = self.call.streamed;

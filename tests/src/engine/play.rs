@@ -63,11 +63,16 @@ pub(super) struct Play {
     pub(super) reusable: bool,
 }
 
-/// How a play ended, and whether the connection lives on.
-pub(super) async fn perform(socket: &mut TcpStream, heard: &mut BytesMut, play: Play) -> (State, bool) {
+/// How a play ended, and whether the connection lives on. `last` is called before the last piece is written.
+pub(super) async fn perform(
+    socket: &mut TcpStream,
+    heard: &mut BytesMut,
+    play: Play,
+    last: impl Fn(),
+) -> (State, bool) {
     let (mut from, mut to) = socket.split();
     let outcome = tokio::select! {
-        outcome = run(&mut to, &play.steps) => outcome,
+        outcome = run(&mut to, &play.steps, last) => outcome,
         () = super::wire::gone(&mut from, heard) => Outcome::Left,
     };
     match outcome {
@@ -88,8 +93,11 @@ enum Outcome {
     Reset,
 }
 
-async fn run(socket: &mut (impl AsyncWrite + Unpin), steps: &[Step]) -> Outcome {
-    for step in steps {
+async fn run(socket: &mut (impl AsyncWrite + Unpin), steps: &[Step], last: impl Fn()) -> Outcome {
+    for (place, step) in steps.iter().enumerate() {
+        if place + 1 == steps.len() && matches!(step, Step::Send(_)) {
+            last();
+        }
         match step {
             Step::Send(bytes) => {
                 if socket.write_all(bytes).await.is_err() {

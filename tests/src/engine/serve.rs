@@ -108,7 +108,7 @@ async fn converse(mut socket: TcpStream, shared: &Shared) {
         let id = shared.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let mut answering = shared.ledger.received(Call::new(id, connection, request));
         let play = shared.answer(&answering.call);
-        let (state, again) = play::perform(&mut socket, &mut heard, play).await;
+        let (state, again) = play::perform(&mut socket, &mut heard, play, || answering.last()).await;
         answering.state = state;
         drop(answering);
         if !again {

@@ -151,7 +151,8 @@ async fn a_campaign_gives_the_figures_of_what_was_answered(backend: Backend) {
     // Accuracy on gold is that of the biases: the careful is right, the lenient only on level 4, the other on level 3.
     let accuracy = found["accuracy"].as_array().expect("accuracy");
     for ((number, _, _), right) in annotators.iter().zip([12, 3, 3]) {
-        let told = accuracy.iter().find(|one| one["rater"] == *number).expect("a rater");
+        let told =
+            accuracy.iter().find(|one| one["rater"].as_str() == Some(number.to_string().as_str())).expect("a rater");
         let on = told["by_criterion"].as_array().expect("criteria").iter().find(|c| c["criterion"] == "reponse-juste");
         let on = on.expect("the criterion");
         assert_eq!((&on["answers"], &on["right"]), (&json!(12), &json!(right)), "{told:#}");

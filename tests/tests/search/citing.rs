@@ -57,7 +57,7 @@ async fn an_answer_says_what_it_stands_on() {
         let call = stand.engine.last();
         let (system, user) = said(&call);
         assert!(system.contains("[1]") && user.contains("<passage n=\"1\">\nDémission > Préavis (page 2)"), "{user}");
-        assert!(user.contains(PREAVIS) && user.ends_with("Quelle est la durée du préavis de démission ?"));
+        assert!(user.contains(PREAVIS) && user.contains("\nQuelle est la durée du préavis de démission ?\n"));
         let body = call.json();
         assert!(body.get("search").is_none() && body.get("search_args").is_none());
         assert_eq!(body["temperature"], 0.2, "what it does not know passes");
@@ -160,7 +160,7 @@ async fn a_question_that_follows_others_is_rewritten() {
     assert!(instructions.contains("recherche documentaire") && asked.contains("user: Je veux quitter mon emploi."));
     assert!(!asked.contains("Sois bref."), "what the system says is no part of it");
     let (system, user) = said(&calls[1]);
-    assert!(system.ends_with("Sois bref.") && user.ends_with("Et ça dure combien ?"), "asked in its own words");
+    assert!(system.ends_with("Sois bref.") && user.contains("\nEt ça dure combien ?\n"), "asked in its own words");
     assert_eq!(calls[1].json()["messages"].as_array().map(Vec::len), Some(4));
     // A model that cannot rewrite keeps nobody from an answer.
     stand.engine.next(tests::engine::Reply::json(400, &json!({"error": {"message": "non"}})));
