@@ -40,5 +40,5 @@ pub fn left(folder: &Path, database: &str) -> Arc<dyn VectorIndex> {
 /// The server of a database's gateways, and what is theirs on it.
 fn shared(database: &str) -> Option<(String, String)> {
     let name = database.strip_prefix("postgres://")?.rsplit_once('/')?.1;
-    Some((server()?, name.replace('_', "-")))
+    Some((server()?, name.replace('_', "x")))
 }
