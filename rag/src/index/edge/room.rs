@@ -122,18 +122,23 @@ impl Room {
             let _change = held(&self.changes);
             // Waits for the moments in which upkeep exchanges parts: in one, a flush panics.
             self.shard.info();
-            if panic::catch_unwind(AssertUnwindSafe(|| self.shard.flush())).is_ok() {
+            if self.written() {
                 return shorten_log(&self.folder);
             }
         }
-        Err(IndexError::Engine("the index cannot be written down".to_owned()))
+        Err(unwritten())
     }
 
     /// Under the lock of upkeep.
     fn flush_now(&self) -> Result<(), IndexError> {
         let _change = held(&self.changes);
-        self.shard.flush();
-        shorten_log(&self.folder)
+        if self.written() { shorten_log(&self.folder) } else { Err(unwritten()) }
+    }
+
+    /// Whether a flush went well. The engine panics where it cannot write (no room, no folder any more), and panics
+    /// again when it is dropped on the way out, which would end the process.
+    fn written(&self) -> bool {
+        panic::catch_unwind(AssertUnwindSafe(|| self.shard.flush())).is_ok()
     }
 
     /// Closes the space and removes its folder.
@@ -146,6 +151,10 @@ impl Room {
         let removed = fs::rename(&folder, &unfinished).and_then(|()| fs::remove_dir_all(&unfinished));
         removed.map_err(|error| IndexError::Engine(format!("{}: {error}", folder.display())))
     }
+}
+
+fn unwritten() -> IndexError {
+    IndexError::Engine("the index cannot be written down".to_owned())
 }
 
 fn held(lock: &Mutex<()>) -> MutexGuard<'_, ()> {
