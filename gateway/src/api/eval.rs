@@ -21,12 +21,14 @@ mod samples;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::admin::{allowed, visible};
+use crate::api::admin::{allowed, limit, visible};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::policy::identity::Principal;
+use crate::policy::role::{Role, Scope};
 use crate::store::page::Reach;
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -73,4 +75,36 @@ fn evaluates(who: &Principal, organization: Option<i64>) -> ApiResult<()> {
         visible(Some(id), |id| who.can_read_content(*id) || who.can_read(*id))?;
     }
     allowed(who.can_evaluate(organization))
+}
+
+/// The organization that the caller evaluates: the one said, else the only one; none is all.
+fn organization_of(who: &Principal, said: Option<i64>) -> ApiResult<Option<i64>> {
+    let organization = said.or_else(|| only_organization(who));
+    evaluates(who, organization).map(|()| organization)
+}
+
+/// The organization of who evaluates just one.
+fn only_organization(who: &Principal) -> Option<i64> {
+    let mut of = who.grants().iter().filter(|held| held.role == Role::Evaluator).map(|held| held.scope);
+    match (of.next(), of.next()) {
+        (Some(Scope::Organization(id)), None) => Some(id),
+        _ => None,
+    }
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+struct Part {
+    /// Objects at most, 1 to 1000.
+    limit: Option<i64>,
+    /// Objects to skip.
+    offset: Option<i64>,
+}
+
+impl Part {
+    fn bounds(&self) -> ApiResult<(i64, i64)> {
+        Ok((limit(self.limit.unwrap_or(100), 1_000)?, self.offset.unwrap_or(0).max(0)))
+    }
 }

@@ -23,8 +23,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::fleet::body::chat_body;
 use crate::fleet::{Call, Deployment, NotAnAnswer, Tier};
 use crate::openai::{Head, Usage};
-use crate::policy::identity::{Owner, Principal, ProjectKey};
-use crate::policy::key::KeyId;
+use crate::policy::identity::{Principal, ProjectKey};
 use crate::policy::limits::Output;
 use crate::prompts::Cleaning;
 use crate::recorder::Endpoint;
@@ -326,9 +325,6 @@ pub fn read<T: serde::de::DeserializeOwned>(run: &Run) -> ApiResult<T> {
 
 /// Who pays for a run: its project, under a name that records know it by.
 fn payer(project: &projects::Project, class: DataClass) -> Principal {
-    let name = format!("evalua{:010}", project.id.unsigned_abs() % 10_000_000_000);
-    // Sixteen letters and digits are always a name.
-    let key = KeyId::parse(&name).unwrap_or_else(KeyId::nobody);
     let project = ProjectKey {
         organization_id: project.organization_id,
         organization: project.organization.clone(),
@@ -340,7 +336,7 @@ fn payer(project: &projects::Project, class: DataClass) -> Principal {
         // What is evaluated is not evaluated again.
         notice: None,
     };
-    Principal::new(key, None, Owner::Project(project))
+    Principal::of_task("evalua", project)
 }
 
 /// Refuses a run over what some model of it may not be sent, before anything is.

@@ -15,8 +15,7 @@ use super::setback::{self, Setback, Words, pause};
 use super::{Ingestion, embedding, reading};
 use crate::config::{DataClass, ingestion as config};
 use crate::embed::Embedder;
-use crate::policy::identity::{Owner, Principal, ProjectKey};
-use crate::policy::key::KeyId;
+use crate::policy::identity::{Principal, ProjectKey};
 use crate::prompts::Cleaning;
 use crate::store::jobs::{Held, Lane};
 use crate::store::work::Work;
@@ -337,9 +336,6 @@ pub fn class(work: &Work) -> DataClass {
 
 /// Who pays for a document: its project, under a name that records know it by.
 pub fn payer(work: &Work) -> Principal {
-    let name = format!("ingest{:010}", work.project.unsigned_abs() % 10_000_000_000);
-    // Sixteen letters and digits are always a name.
-    let key = KeyId::parse(&name).unwrap_or_else(KeyId::nobody);
     let project = ProjectKey {
         organization_id: work.organization,
         organization: work.organization_name.clone(),
@@ -351,7 +347,7 @@ pub fn payer(work: &Work) -> Principal {
         // Texts of documents are not requests of anybody.
         notice: None,
     };
-    Principal::new(key, None, Owner::Project(project))
+    Principal::of_task("ingest", project)
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -65,6 +65,15 @@ impl Principal {
         Principal(Arc::new(Inner { key_id, expires_at, owner }))
     }
 
+    /// Who pays for what the gateway does by itself for a project. `task`, six letters, begins the name that records know
+    /// it by.
+    pub fn of_task(task: &str, project: ProjectKey) -> Principal {
+        let name = format!("{task}{:010}", project.project_id.unsigned_abs() % 10_000_000_000);
+        // Sixteen letters and digits are always a name.
+        let key = KeyId::parse(&name).unwrap_or_else(KeyId::nobody);
+        Principal::new(key, None, Owner::Project(project))
+    }
+
     /// Public id of the key, as records name it.
     pub fn key_id(&self) -> &str {
         self.0.key_id.as_str()

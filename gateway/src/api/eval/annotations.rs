@@ -11,8 +11,8 @@ use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Part;
 use super::campaigns::{find, results};
-use super::samples::Part;
 use crate::api::admin::allowed;
 use crate::api::json::{Json, Query};
 use crate::app::AppState;

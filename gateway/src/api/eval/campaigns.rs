@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::samples::{Part, organization_of};
+use super::{Part, organization_of};
 use crate::api::admin::{allowed, visible};
 use crate::api::json::{Json, Query};
 use crate::app::{App, AppState};

@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::samples::{Part, organization_of};
-use super::{evaluates, reach};
+use super::{Part, evaluates, organization_of, reach};
 use crate::api::admin::visible;
 use crate::api::json::{Json, Query};
 use crate::app::{App, AppState};

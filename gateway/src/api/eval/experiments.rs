@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::samples::Part;
-use super::{datasets, evaluates, reach};
+use super::{Part, datasets, evaluates, reach};
 use crate::api::admin::{limit, visible};
 use crate::api::json::{Json, Query};
 use crate::app::{App, AppState};

@@ -9,8 +9,7 @@ use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::reach;
-use super::samples::{Part, organization_of};
+use super::{Part, organization_of, reach};
 use crate::api::json::{Json, Query};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};

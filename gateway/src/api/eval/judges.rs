@@ -15,8 +15,7 @@ use utoipa_axum::routes;
 use super::experiments::{
     AnswerList, Made, Order, RunList, Told, Wanted, found, heard, listed, made, removed, resumed,
 };
-use super::samples::Part;
-use super::{datasets, evaluates};
+use super::{Part, datasets, evaluates};
 use crate::api::json::{Json, Query};
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};

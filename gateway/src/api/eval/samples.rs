@@ -10,14 +10,12 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::reach;
-use crate::api::admin::{allowed, limit, visible};
+use super::{Part, organization_of, reach};
 use crate::api::json::{Json, Query};
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
 use crate::evaluation::sample::{self, Ask};
 use crate::policy::identity::Principal;
-use crate::policy::role::{Role, Scope};
 use crate::store::samples::{Sample, SampleItem};
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -26,23 +24,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(retrieve))
         .routes(routes!(items))
         .routes(routes!(estimate))
-}
-
-/// Which part of a list is wanted.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Part {
-    /// Objects at most, 1 to 1000.
-    limit: Option<i64>,
-    /// Objects to skip.
-    offset: Option<i64>,
-}
-
-impl Part {
-    pub(super) fn bounds(&self) -> ApiResult<(i64, i64)> {
-        Ok((limit(self.limit.unwrap_or(100), 1_000)?, self.offset.unwrap_or(0).max(0)))
-    }
 }
 
 /// Samples, newest first.
@@ -72,25 +53,6 @@ async fn draw(
     ask.organization_id = organization_of(&who, ask.organization_id)?;
     let id = sample::draw(&app.store, &ask, who.member_id()).await?;
     Ok((StatusCode::CREATED, Answer(seen(&app, &who, id).await?)))
-}
-
-/// The organization that the caller evaluates: the one said, else the only one; none is all.
-pub(super) fn organization_of(who: &Principal, said: Option<i64>) -> ApiResult<Option<i64>> {
-    let organization = said.or_else(|| only_organization(who));
-    if let Some(id) = organization {
-        // One that the caller may not even see is answered like one that does not exist.
-        visible(Some(id), |id| who.can_read_content(*id) || who.can_read(*id))?;
-    }
-    allowed(who.can_evaluate(organization)).map(|()| organization)
-}
-
-/// The organization of who evaluates just one.
-fn only_organization(who: &Principal) -> Option<i64> {
-    let mut of = who.grants().iter().filter(|held| held.role == Role::Evaluator).map(|held| held.scope);
-    match (of.next(), of.next()) {
-        (Some(Scope::Organization(id)), None) => Some(id),
-        _ => None,
-    }
 }
 
 async fn seen(app: &App, who: &Principal, id: i64) -> ApiResult<Sample> {
