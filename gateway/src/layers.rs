@@ -17,10 +17,11 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+use crate::api::visit::{self, Caller};
 use crate::app::AppState;
 use crate::config::Config;
 use crate::config::server::{Language, LoggedRequests};
@@ -95,7 +96,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr 
 /// Plain calls rather than a stack of middlewares: each of those boxes a future and clones the service behind it, which
 /// together cost as much as reading the request.
 pub async fn enter(app: &AppState, router: Router, peer: IpAddr, request: Request<Incoming>) -> Response {
-    let mut request = request.map(Body::new);
+    let request = request.map(Body::new);
     let started = Instant::now();
     let id = RequestId::fresh();
     let config = app.config.load();
@@ -106,12 +107,9 @@ pub async fn enter(app: &AppState, router: Router, peer: IpAddr, request: Reques
         LoggedRequests::None => None,
         LoggedRequests::Errors | LoggedRequests::All => Some((request.method().clone(), request.uri().clone())),
     };
-    request.extensions_mut().insert(id.clone());
-    let mut response = match authenticate(app, peer, &mut request).await {
-        Ok(()) => match router.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        },
+    let mut response = match authenticate(app, peer, (request.method(), request.uri().path(), request.headers())).await
+    {
+        Ok(who) => answer(app, router, request, who, &id, language).await,
         Err(error) => error.into_response(),
     };
     if response.status().is_client_error() || response.status().is_server_error() {
@@ -158,22 +156,55 @@ fn carry_headers(from: Response, mut to: Response) -> Response {
     to
 }
 
-/// Deny by default: every path but a short list needs a key. The principal goes along with the request.
-async fn authenticate(app: &AppState, peer: IpAddr, request: &mut Request<Body>) -> ApiResult<()> {
-    if OPEN.contains(&request.uri().path()) || request.method() == http::Method::OPTIONS {
-        return Ok(());
+/// The handler's answer. The calls of models skip the table of routes, in which they stand for the description: its boxes
+/// and what it carries beside a request cost a tenth of serving them.
+async fn answer(
+    app: &AppState,
+    router: Router,
+    mut request: Request<Body>,
+    who: Option<Principal>,
+    id: &RequestId,
+    language: Language,
+) -> Response {
+    if request.method() == Method::POST
+        && let Some(endpoint) = Endpoint::of_path(request.uri().path())
+        && let Some(story) = visit::story_of(endpoint)
+        && let Some(who) = who
+    {
+        let (parts, body) = request.into_parts();
+        let caller = Caller::new(who, id.clone(), language, parts.headers);
+        // Boxed: a connection whose answer streams keeps none of what led to it.
+        return Box::pin(visit::tell(app.clone(), caller, endpoint, body, story)).await;
     }
-    let address = client_address(peer, request.headers(), &app.config.load());
-    let authorization = request.headers().get(header::AUTHORIZATION);
+    request.extensions_mut().insert(id.clone());
+    if let Some(who) = who {
+        request.extensions_mut().insert(who);
+    }
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// Deny by default: every path but a short list needs a key. The principal goes along with the request.
+async fn authenticate(
+    app: &AppState,
+    peer: IpAddr,
+    (method, path, headers): (&Method, &str, &HeaderMap),
+) -> ApiResult<Option<Principal>> {
+    if OPEN.contains(&path) || method == Method::OPTIONS {
+        return Ok(None);
+    }
+    let address = client_address(peer, headers, &app.config.load());
+    let authorization = headers.get(header::AUTHORIZATION);
     let principal = app.identity.authenticate(authorization, address).await.inspect_err(|_| {
         app.telemetry.authentication_failures.inc();
     })?;
     // A model call is refused where its refusal is recorded: see `api::visit`.
-    if Endpoint::of_path(request.uri().path()).is_none() {
+    if Endpoint::of_path(path).is_none() {
         app.gates.check(&principal)?;
     }
-    request.extensions_mut().insert(principal);
-    Ok(())
+    Ok(Some(principal))
 }
 
 impl FromRequestParts<AppState> for Principal {

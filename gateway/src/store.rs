@@ -27,6 +27,7 @@ pub mod grids;
 #[cfg(feature = "retrieval")]
 pub mod jobs;
 pub mod keys;
+pub mod link;
 pub mod members;
 pub mod organizations;
 pub mod overrides;
@@ -38,6 +39,7 @@ pub mod people;
 pub mod principals;
 pub mod projects;
 pub mod pseudonyms;
+pub mod recording;
 #[cfg(feature = "retrieval")]
 pub mod reindex;
 #[cfg(feature = "retrieval")]
@@ -87,7 +89,8 @@ pub enum Kind {
 pub struct Database {
     pool: AnyPool,
     kind: Kind,
-    inserts: Arc<usage::Inserts>,
+    link: Arc<link::Link>,
+    inserts: Arc<recording::Inserts>,
 }
 
 /// Unix milliseconds, now.
@@ -103,33 +106,35 @@ impl Database {
         sqlx::any::install_default_drivers();
         let url = config.database.url.read().map_err(StoreError::Other)?;
         let (url, kind) = resolve(url.reveal(), &config.data)?;
-        let options: AnyConnectOptions = url.parse().map_err(|_| {
-            // The parser's own words could hold the password.
+        // The parser's own words could hold the password.
+        let unread = || {
             StoreError::Other(
                 "database.url is not a URL that can be read; docs/configuration.md shows its forms".to_owned(),
             )
-        })?;
+        };
+        let options: AnyConnectOptions = url.parse().map_err(|_| unread())?;
         let sync = if config.records.sync { "FULL" } else { "NORMAL" };
+        // busy_timeout first: turning to WAL takes a lock that another process may hold.
+        let pragmas = format!(
+            "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync}; \
+             PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864;"
+        );
+        let link = link::Link::new(kind, &url, pragmas.clone()).map_err(|()| unread())?;
         let pool = AnyPoolOptions::new()
             .max_connections(config.database.max_connections.max(1))
             .acquire_timeout(ACQUIRE)
             .idle_timeout(Duration::from_secs(60))
             .after_connect(move |connection, _| {
+                let pragmas = (kind == Kind::Sqlite).then(|| pragmas.clone());
                 Box::pin(async move {
-                    if kind == Kind::Sqlite {
-                        // busy_timeout first: turning to WAL takes a lock that another process may hold.
-                        let pragmas = format!(
-                            "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync}; \
-                             PRAGMA foreign_keys = ON; \
-                             PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864;"
-                        );
+                    if let Some(pragmas) = pragmas {
                         connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
                     }
                     Ok(())
                 })
             })
             .connect_lazy_with(options);
-        let database = Database { pool, kind, inserts: Arc::new(usage::Inserts::new(kind)) };
+        let database = Database { pool, kind, link: Arc::new(link), inserts: Arc::new(recording::Inserts::new(kind)) };
         // Another process may be creating the same file.
         let mut tries = 0;
         while let Err(error) = database.ping().await {
@@ -176,6 +181,7 @@ impl Database {
 
     /// Closes connections, waiting for those in use.
     pub async fn close(&self) {
+        self.link.close().await;
         self.pool.close().await;
     }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::visit::{self, Caller, Visit, json_response, mark};
+use super::visit::{self, Caller, Story, Visit, json_response, mark};
 use crate::app::AppState;
 #[cfg(feature = "retrieval")]
 use crate::augment;
@@ -68,8 +68,10 @@ pub struct Object {}
         (status = 502, description = "The engine failed"), (status = 503, description = "Busy, or unavailable"),
         (status = 504, description = "The engine did not answer in time")))]
 async fn chat(State(app): State<AppState>, caller: Caller, body: Body) -> Response {
-    visit::tell(app, caller, Endpoint::ChatCompletions, body, |visit, head| Box::pin(story(visit, head))).await
+    visit::tell(app, caller, Endpoint::ChatCompletions, body, STORY).await
 }
+
+pub const STORY: Story = |visit, head| Box::pin(story(visit, head));
 
 async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
     let model = visit.model(head, &[ModelType::Chat, ModelType::Vision])?;

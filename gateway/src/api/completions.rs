@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::chat::generate;
-use super::visit::{self, Caller, Visit};
+use super::visit::{self, Caller, Story, Visit};
 use crate::app::AppState;
 use crate::config::model::ModelType;
 use crate::error::ApiResult;
@@ -40,8 +40,10 @@ pub struct CompletionRequest {
     responses((status = 200, description = "A completion, or server-sent events when `stream` is true"),
               (status = 404, description = "Unknown model, or not open to this organization")))]
 async fn completions(State(app): State<AppState>, caller: Caller, body: Body) -> Response {
-    visit::tell(app, caller, Endpoint::Completions, body, |visit, head| Box::pin(story(visit, head))).await
+    visit::tell(app, caller, Endpoint::Completions, body, STORY).await
 }
+
+pub const STORY: Story = |visit, head| Box::pin(story(visit, head));
 
 async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
     let model = visit.model(head, &[ModelType::Chat, ModelType::Vision])?;

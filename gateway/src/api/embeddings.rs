@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::visit::{self, Caller, Visit, json_response};
+use super::visit::{self, Caller, Story, Visit, json_response};
 use crate::app::AppState;
 use crate::config::model::ModelType;
 use crate::error::{ApiError, ApiResult};
@@ -43,8 +43,10 @@ pub struct EmbeddingsRequest {
               (status = 400, description = "Empty input, other dimensions than the model’s, unknown format"),
               (status = 404, description = "Unknown model, or not open to this organization")))]
 async fn embed(State(app): State<AppState>, caller: Caller, body: Body) -> Response {
-    visit::tell(app, caller, Endpoint::Embeddings, body, |visit, head| Box::pin(story(visit, head))).await
+    visit::tell(app, caller, Endpoint::Embeddings, body, STORY).await
 }
+
+pub const STORY: Story = |visit, head| Box::pin(story(visit, head));
 
 async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
     let model = visit.model(head, &[ModelType::Embeddings])?;

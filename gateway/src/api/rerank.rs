@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::embeddings::finish;
-use super::visit::{self, Caller, Visit};
+use super::visit::{self, Caller, Story, Visit};
 use crate::app::AppState;
 use crate::config::model::ModelType;
 use crate::error::{ApiError, ApiResult};
@@ -44,8 +44,10 @@ pub struct RerankRequest {
     responses((status = 200, description = "`results[].{index, relevance_score}` and `data[].{index, score}`, best first"),
               (status = 404, description = "Unknown model, or not open to this organization")))]
 async fn rank(State(app): State<AppState>, caller: Caller, body: Body) -> Response {
-    visit::tell(app, caller, Endpoint::Rerank, body, |visit, head| Box::pin(story(visit, head))).await
+    visit::tell(app, caller, Endpoint::Rerank, body, STORY).await
 }
+
+pub const STORY: Story = |visit, head| Box::pin(story(visit, head));
 
 async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
     let model = visit.model(head, &[ModelType::Rerank])?;

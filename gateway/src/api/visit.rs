@@ -38,21 +38,33 @@ pub struct Caller {
     started: Instant,
 }
 
+/// The rest of a call of a model's endpoint, for those that carry nearly all the traffic.
+pub fn story_of(endpoint: Endpoint) -> Option<Story> {
+    Some(match endpoint {
+        Endpoint::ChatCompletions => super::chat::STORY,
+        Endpoint::Completions => super::completions::STORY,
+        Endpoint::Embeddings => super::embeddings::STORY,
+        Endpoint::Rerank => super::rerank::STORY,
+        Endpoint::Ocr | Endpoint::Search => return None,
+    })
+}
+
 impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Caller, ApiError> {
-        Ok(Caller {
-            who: Principal::from_request_parts(parts, app).await?,
-            id: RequestId::from_request_parts(parts, app).await?,
-            language: layers::language(&parts.headers, &app.config.load()),
-            headers: std::mem::take(&mut parts.headers),
-            started: Instant::now(),
-        })
+        let who = Principal::from_request_parts(parts, app).await?;
+        let id = RequestId::from_request_parts(parts, app).await?;
+        let language = layers::language(&parts.headers, &app.config.load());
+        Ok(Caller::new(who, id, language, std::mem::take(&mut parts.headers)))
     }
 }
 
 impl Caller {
+    pub fn new(who: Principal, id: RequestId, language: Language, headers: HeaderMap) -> Caller {
+        Caller { who, id, language, headers, started: Instant::now() }
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty())
     }

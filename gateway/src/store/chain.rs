@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row, Transaction};
+use sqlx::{Any, Row, SqlSafeStr, Transaction};
 
 use super::StoreError;
+use super::link::Writes;
 
 /// A log of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +34,13 @@ pub type RecordHash = [u8; 32];
 
 /// The hash of what a record says.
 pub fn record_hash(record: &impl serde::Serialize) -> Result<RecordHash, StoreError> {
-    let json = serde_json::to_vec(record).map_err(|error| StoreError::Other(error.to_string()))?;
+    hash_with(&mut Vec::new(), record)
+}
+
+/// The same, written in a buffer that serves for many.
+pub fn hash_with(json: &mut Vec<u8>, record: &impl serde::Serialize) -> Result<RecordHash, StoreError> {
+    json.clear();
+    serde_json::to_writer(&mut *json, record).map_err(|error| StoreError::Other(error.to_string()))?;
     Ok(Sha256::digest(json).into())
 }
 
@@ -148,17 +155,16 @@ pub(super) struct Head {
 
 impl Head {
     /// Takes the end of the chain. The row is locked from here on, so that batches of several replicas follow one another.
-    pub async fn take(tx: &mut Transaction<'static, Any>, log: Log) -> Result<Head, StoreError> {
-        let query =
-            sqlx::query("UPDATE log_chains SET number = number WHERE log = $1 RETURNING number, hash, next_seq");
-        let row = query.bind(log.as_str()).fetch_one(&mut **tx).await?;
-        Ok(Head { log, number: row.try_get("number")?, hash: row.try_get("hash")?, next_seq: row.try_get("next_seq")? })
+    pub async fn take(tx: &mut impl Writes, log: Log) -> Result<Head, StoreError> {
+        let text = "UPDATE log_chains SET number = number WHERE log = $1 RETURNING number, hash, next_seq";
+        let (number, hash, next_seq) = tx.last(text.into_sql_str(), vec![log.as_str().into()]).await?;
+        Ok(Head { log, number, hash, next_seq })
     }
 
     /// Adds a block about these hashes: records stored at `next_seq` and on, or changes and removals that take no place.
     pub async fn append(
         &mut self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut impl Writes,
         kind: Kind,
         hashes: &[RecordHash],
         newest: i64,
@@ -178,32 +184,33 @@ impl Head {
             hash: String::new(),
         };
         block.hash = block.expected(self.log, &self.hash);
-        sqlx::query(
-            "INSERT INTO log_blocks (log, number, at, kind, first_seq, records, newest, digest, marks, hash) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(self.log.as_str())
-        .bind(block.number)
-        .bind(block.at)
-        .bind(kind.as_str())
-        .bind(block.first_seq)
-        .bind(block.records)
-        .bind(block.newest)
-        .bind(block.digest.as_str())
-        .bind(block.marks.as_str())
-        .bind(block.hash.as_str())
-        .execute(&mut **tx)
-        .await?;
+        let text = "INSERT INTO log_blocks (log, number, at, kind, first_seq, records, newest, digest, marks, hash) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let values = vec![
+            self.log.as_str().into(),
+            block.number.into(),
+            block.at.into(),
+            kind.as_str().into(),
+            block.first_seq.into(),
+            block.records.into(),
+            block.newest.into(),
+            block.digest.as_str().into(),
+            block.marks.as_str().into(),
+            block.hash.as_str().into(),
+        ];
+        tx.run(text.into_sql_str(), values).await?;
         self.number = block.number;
         self.next_seq += places;
-        sqlx::query("UPDATE log_chains SET number = $1, hash = $2, next_seq = $3, created_at = CASE WHEN created_at = 0 THEN $4 ELSE created_at END WHERE log = $5")
-            .bind(self.number)
-            .bind(block.hash.as_str())
-            .bind(self.next_seq)
-            .bind(block.at)
-            .bind(self.log.as_str())
-            .execute(&mut **tx)
-            .await?;
+        let text = "UPDATE log_chains SET number = $1, hash = $2, next_seq = $3, \
+             created_at = CASE WHEN created_at = 0 THEN $4 ELSE created_at END WHERE log = $5";
+        let values = vec![
+            self.number.into(),
+            block.hash.as_str().into(),
+            self.next_seq.into(),
+            block.at.into(),
+            self.log.as_str().into(),
+        ];
+        tx.run(text.into_sql_str(), values).await?;
         self.hash = block.hash;
         Ok(block.number)
     }
@@ -218,7 +225,7 @@ impl Head {
             return Ok(());
         }
         let hashes: Vec<RecordHash> = changes.iter().map(amendment_hash).collect();
-        let block = self.append(tx, Kind::Amend, &hashes, super::now()).await?;
+        let block = self.append(&mut **tx, Kind::Amend, &hashes, super::now()).await?;
         for (place, (seq, before, after)) in (0_i64..).zip(changes) {
             sqlx::query(
                 "INSERT INTO log_amendments (log, block, place, seq, hash_before, hash_after) \

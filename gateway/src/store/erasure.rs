@@ -59,7 +59,7 @@ impl Database {
         {
             loop {
                 let mut tx = self.begin().await?;
-                let mut head = Head::take(&mut tx, log).await?;
+                let mut head = Head::take(&mut *tx, log).await?;
                 let mut sql = of(table, time);
                 sql.push(" LIMIT ").bind(BATCH);
                 let rows = sql.fetch(&mut *tx).await?;

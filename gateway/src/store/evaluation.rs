@@ -163,7 +163,7 @@ impl Database {
     /// Stores records with their content, all or none, and chains them.
     pub async fn insert_kept(&self, batch: &[Kept]) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let mut head = Head::take(&mut tx, Log::Evaluation).await?;
+        let mut head = Head::take(&mut *tx, Log::Evaluation).await?;
         let (mut seq, mut hashes, mut newest) = (head.next_seq, Vec::with_capacity(batch.len()), 0);
         for Kept { record, salt, content } in batch {
             let masked = serde_json::to_string(&record.masked).map_err(|error| StoreError::Other(error.to_string()))?;
@@ -206,7 +206,7 @@ impl Database {
             seq += 1;
         }
         if !hashes.is_empty() {
-            head.append(&mut tx, chain::Kind::Records, &hashes, newest).await?;
+            head.append(&mut *tx, chain::Kind::Records, &hashes, newest).await?;
         }
         Ok(tx.commit().await?)
     }

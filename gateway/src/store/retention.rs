@@ -172,7 +172,7 @@ impl Database {
         let mut gone = 0;
         loop {
             let mut tx = self.begin().await?;
-            let mut head = Head::take(&mut tx, log).await?;
+            let mut head = Head::take(&mut *tx, log).await?;
             let start: i64 = sqlx::query_scalar("SELECT start_number FROM log_chains WHERE log = $1")
                 .bind(log.as_str())
                 .fetch_one(&mut *tx)
@@ -224,7 +224,7 @@ impl Database {
                 .await?;
             // Never old at this run, so that it ends.
             let newest = super::now().max(before);
-            head.append(&mut tx, Kind::Purge, &[purge_hash(last.number, &last.hash)], newest).await?;
+            head.append(&mut *tx, Kind::Purge, &[purge_hash(last.number, &last.hash)], newest).await?;
             tx.commit().await?;
             gone += blocks.iter().map(|block| block.records).sum::<i64>();
             tokio::task::yield_now().await;
