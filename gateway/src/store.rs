@@ -74,6 +74,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Longest wait for a connection, and for a connection to open.
 const ACQUIRE: Duration = Duration::from_secs(3);
+/// Longest wait in the line of those who write to SQLite.
+const LINE: Duration = Duration::from_secs(10);
 
 /// Which engine is behind. Queries do not ask; only opening and locking do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,6 +88,9 @@ pub enum Kind {
 #[derive(Clone)]
 pub struct Database {
     pool: AnyPool,
+    /// Who writes. SQLite lets one write at a time, and makes the others try again and again, the unlucky ones too long:
+    /// here they wait in line for one connection of their own. On PostgreSQL, the same as `pool`.
+    writer: AnyPool,
     kind: Kind,
     inserts: Arc<usage::Inserts>,
 }
@@ -110,26 +115,30 @@ impl Database {
             )
         })?;
         let sync = if config.records.sync { "FULL" } else { "NORMAL" };
-        let pool = AnyPoolOptions::new()
-            .max_connections(config.database.max_connections.max(1))
-            .acquire_timeout(ACQUIRE)
-            .idle_timeout(Duration::from_secs(60))
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if kind == Kind::Sqlite {
-                        // busy_timeout first: turning to WAL takes a lock that another process may hold.
-                        let pragmas = format!(
-                            "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync}; \
-                             PRAGMA foreign_keys = ON; \
-                             PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864;"
-                        );
-                        connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
-                    }
-                    Ok(())
+        let open = |connections: u32, patience: Duration| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(patience)
+                .idle_timeout(Duration::from_secs(60))
+                .after_connect(move |connection, _| {
+                    Box::pin(async move {
+                        if kind == Kind::Sqlite {
+                            // busy_timeout first: turning to WAL takes a lock that another process may hold.
+                            let pragmas = format!(
+                                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync}; \
+                                 PRAGMA foreign_keys = ON; \
+                                 PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864;"
+                            );
+                            connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
+                        }
+                        Ok(())
+                    })
                 })
-            })
-            .connect_lazy_with(options);
-        let database = Database { pool, kind, inserts: Arc::new(usage::Inserts::new(kind)) };
+                .connect_lazy_with(options.clone())
+        };
+        let pool = open(config.database.max_connections.max(1), ACQUIRE);
+        let writer = if kind == Kind::Sqlite { open(1, LINE) } else { pool.clone() };
+        let database = Database { pool, writer, kind, inserts: Arc::new(usage::Inserts::new(kind)) };
         // Another process may be creating the same file.
         let mut tries = 0;
         while let Err(error) = database.ping().await {
@@ -176,17 +185,24 @@ impl Database {
 
     /// Closes connections, waiting for those in use.
     pub async fn close(&self) {
+        self.writer.close().await;
         self.pool.close().await;
     }
 
+    /// For what only reads.
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.pool
+    }
+
+    /// For what writes in one statement.
+    pub(crate) fn writer(&self) -> &AnyPool {
+        &self.writer
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
         Ok(match self.kind {
             // A transaction that reads first and writes later would fail when another process wrote in between.
-            Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            Kind::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
             Kind::Postgres => self.pool.begin().await?,
         })
     }
@@ -195,7 +211,7 @@ impl Database {
     /// of writes until that is emptied.
     async fn forget(&self) -> Result<(), StoreError> {
         if self.kind == Kind::Sqlite {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&self.pool).await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&self.writer).await?;
         }
         Ok(())
     }
