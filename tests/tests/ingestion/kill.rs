@@ -19,6 +19,8 @@ use crate::ingestion::stand::{self, DIMENSIONS, MODEL, PATIENCE, configuration, 
 on_each_database!(twenty_kills_change_nothing);
 
 const KILLS: usize = 20;
+/// The longest wait for a kill with a corpus from outside, in milliseconds.
+const KILL: u64 = 5_000;
 
 /// What is ingested, and how slowly, so that all kills fall within it.
 struct Story {
@@ -49,16 +51,9 @@ impl Story {
             Some(folder) => {
                 let documents = read(&Path::new(&folder).join("corpus.jsonl"));
                 let share = documents.len() / (KILLS - 5);
-                // Slower than the uploads, so that there is always something left.
-                Story {
-                    documents,
-                    share,
-                    settings: "",
-                    uploads: 8,
-                    engine: 1_000,
-                    kill: 5_000,
-                    patience: PATIENCE * 60,
-                }
+                // With two requests of 32 texts at once, twice the longest that all waits for kills take.
+                let engine = KILLS as u64 * KILL * 2 * 64 / documents.len().max(1) as u64;
+                Story { documents, share, settings: "", uploads: 8, engine, kill: KILL, patience: PATIENCE * 60 }
             }
         }
     }
