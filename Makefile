@@ -13,7 +13,7 @@ BENCH ?=
 GUICHET_SOURCES = $(shell find gateway rag prompts Cargo.toml Cargo.lock -type f 2>/dev/null)
 BENCH_SOURCES = $(shell find tests/bench Cargo.toml Cargo.lock -type f 2>/dev/null)
 
-.PHONY: help demo demo-check test lint audit docs fuzz bench bench-gateway bench-scale bench-retrieval
+.PHONY: help demo demo-check test lint audit docs fuzz bench bench-gateway bench-ingest bench-scale bench-retrieval
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,12 @@ fuzz: ## look for what breaks the pure functions, SECONDS each (nightly; install
 
 bench: $(COUNTER)/release/guichet $(RELEASE)/guichet-bench ## beside nginx, in front of the same mock engine (needs nginx)
 	$(RELEASE)/guichet-bench run $(BENCH)
+
+# Options of `guichet-bench ingest`, such as INGEST="--paces 50,200 --documents 10000".
+INGEST ?=
+
+bench-ingest: $(RELEASE)/guichet $(RELEASE)/guichet-bench ## how busy ingestion keeps an embedding engine
+	$(RELEASE)/guichet-bench ingest --gateway $(RELEASE)/guichet $(INGEST)
 
 # Sizes, in chunks; a million takes an hour on two cores.
 CHUNKS ?= 10000 100000

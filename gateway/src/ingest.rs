@@ -1,10 +1,10 @@
 //! Documents on their way in, around the crate `rag`: a durable queue, and two kinds of workers that take from it.
 //!
 //! 1. A document is in the database with a job before anybody works on it ([`store::jobs`](crate::store::jobs)).
-//! 2. A *reader* takes it: [`worker`] parses the file in a process of its own, pages without text go to OCR, the text is
-//!    split, and its chunks are stored in one transaction.
-//! 3. An *embedder* takes chunks in batches: vectors through the [fleet](crate::embed), points into the index, a flush,
-//!    and only then the mark in the database that they are indexed.
+//! 2. A *reader* takes it, with small ones of the same collection: [`worker`] parses the files in a process of their own,
+//!    pages without text go to OCR, the text is split, and the chunks are stored in one transaction.
+//! 3. An *embedder* takes chunks in batches: vectors through the [fleet](crate::embed). Beside it, [`indexing`] puts them
+//!    into the index, flushes it, and only then marks in the database that they are indexed.
 //! 4. What fails for now (engine down, quota used up, index away) goes back with a time not to be taken before; what
 //!    fails for good leaves a reason in words, and nothing to be found.
 //!
@@ -13,6 +13,7 @@
 pub mod crew;
 pub mod embedding;
 pub mod fair;
+pub mod indexing;
 pub mod ocr;
 pub mod reader;
 pub mod reading;

@@ -76,6 +76,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Longest wait for a connection, and for a connection to open.
 const ACQUIRE: Duration = Duration::from_secs(3);
+/// Longest wait in the line of those who write to SQLite.
+const LINE: Duration = Duration::from_secs(10);
 
 /// Which engine is behind. Queries do not ask; only opening and locking do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +90,9 @@ pub enum Kind {
 #[derive(Clone)]
 pub struct Database {
     pool: AnyPool,
+    /// Who writes. SQLite lets one write at a time, and makes the others try again and again, the unlucky ones too long:
+    /// here they wait in line for one connection of their own. On PostgreSQL, the same as `pool`.
+    writer: AnyPool,
     kind: Kind,
     link: Arc<link::Link>,
     inserts: Arc<recording::Inserts>,
@@ -119,22 +124,27 @@ impl Database {
             "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync}; \
              PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864;"
         );
-        let link = link::Link::new(kind, &url, pragmas.clone()).map_err(|()| unread())?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(config.database.max_connections.max(1))
-            .acquire_timeout(ACQUIRE)
-            .idle_timeout(Duration::from_secs(60))
-            .after_connect(move |connection, _| {
-                let pragmas = (kind == Kind::Sqlite).then(|| pragmas.clone());
-                Box::pin(async move {
-                    if let Some(pragmas) = pragmas {
-                        connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
-                    }
-                    Ok(())
+        let open = |connections: u32, patience: Duration| {
+            let pragmas = (kind == Kind::Sqlite).then(|| pragmas.clone());
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(patience)
+                .idle_timeout(Duration::from_secs(60))
+                .after_connect(move |connection, _| {
+                    let pragmas = pragmas.clone();
+                    Box::pin(async move {
+                        if let Some(pragmas) = pragmas {
+                            connection.execute(sqlx::AssertSqlSafe(pragmas)).await?;
+                        }
+                        Ok(())
+                    })
                 })
-            })
-            .connect_lazy_with(options);
-        let database = Database { pool, kind, link: Arc::new(link), inserts: Arc::new(recording::Inserts::new(kind)) };
+                .connect_lazy_with(options.clone())
+        };
+        let pool = open(config.database.max_connections.max(1), ACQUIRE);
+        let writer = if kind == Kind::Sqlite { open(1, LINE) } else { pool.clone() };
+        let link = Arc::new(link::Link::new(kind, &url, pragmas.clone()).map_err(|()| unread())?);
+        let database = Database { pool, writer, kind, link, inserts: Arc::new(recording::Inserts::new(kind)) };
         // Another process may be creating the same file.
         let mut tries = 0;
         while let Err(error) = database.ping().await {
@@ -182,17 +192,24 @@ impl Database {
     /// Closes connections, waiting for those in use.
     pub async fn close(&self) {
         self.link.close().await;
+        self.writer.close().await;
         self.pool.close().await;
     }
 
+    /// For what only reads.
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.pool
+    }
+
+    /// For what writes in one statement.
+    pub(crate) fn writer(&self) -> &AnyPool {
+        &self.writer
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
         Ok(match self.kind {
             // A transaction that reads first and writes later would fail when another process wrote in between.
-            Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            Kind::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
             Kind::Postgres => self.pool.begin().await?,
         })
     }
@@ -201,7 +218,7 @@ impl Database {
     /// of writes until that is emptied.
     async fn forget(&self) -> Result<(), StoreError> {
         if self.kind == Kind::Sqlite {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&self.pool).await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&self.writer).await?;
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ pub enum Command {
     Parse(Parse),
     /// Print the chunks of a file
     Split(Split),
-    /// Read a file from standard input, under limits: what the other commands start
+    /// Read files from standard input, under limits: what the other commands start
     #[command(hide = true)]
     ParseWorker(ParseWorker),
     /// Become another program, under limits: how OCR is started
@@ -65,8 +65,6 @@ pub struct Split {
 #[derive(Args)]
 pub struct ParseWorker {
     #[arg(long)]
-    name: String,
-    #[arg(long)]
     limits: String,
     #[arg(long)]
     memory: u64,
@@ -90,7 +88,7 @@ impl Command {
             Command::Split(split) => split.run(out).await,
             Command::ParseWorker(parse) => {
                 let limits: Limits = serde_json::from_str(&parse.limits)?;
-                worker::serve(&parse.name, &limits, parse.memory, &mut std::io::stdin().lock(), out)?;
+                worker::serve(&limits, parse.memory, &mut std::io::stdin().lock(), out)?;
                 Ok(())
             }
             Command::Limited(Limited { memory, seconds, program, words }) => {

@@ -2,22 +2,24 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rag::index::{Space, VectorIndex};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fair::Fair;
 use super::reader::Reader;
 use super::setback::{self, Setback, Words, pause};
-use super::{Ingestion, embedding, reading};
+use super::{Ingestion, embedding, indexing, reading};
 use crate::config::{DataClass, ingestion as config};
 use crate::embed::Embedder;
 use crate::policy::identity::{Principal, ProjectKey};
 use crate::prompts::Cleaning;
-use crate::store::jobs::{Held, Lane};
+use crate::store::jobs::{Held, Lane, Portion};
 use crate::store::work::Work;
 use crate::store::{Database, StoreError};
 
@@ -25,8 +27,12 @@ use crate::store::{Database, StoreError};
 const LEASE: Duration = Duration::from_secs(30);
 /// How often idle workers look for work that other processes put there, or that has come due.
 const LOOK: Duration = Duration::from_millis(500);
-/// Small documents of one collection that are embedded together.
-const TOGETHER: i64 = 16;
+/// After so long, others have their turn.
+pub const SLICE: Duration = Duration::from_millis(500);
+/// What is read at once: small documents of one collection, and bytes of them.
+const READ_TOGETHER: Portion = Portion { documents: 64, weight: 512 << 10 };
+/// Batches of chunks that are taken to be embedded, at most.
+const BATCHES: i64 = 32;
 /// What a turn is taken to cost before it is known: tokens, pages.
 const EXPECTED: f64 = 1_000.0;
 
@@ -45,6 +51,8 @@ pub struct Crew {
     held: Mutex<HashSet<i64>>,
     /// Workers of the reading lane at work for each organization.
     reading: Mutex<HashMap<i64, usize>>,
+    /// Chunks that the last turn of an embedder came to.
+    pace: AtomicI64,
     turns: [Fair; 2],
     stop: CancellationToken,
 }
@@ -90,6 +98,7 @@ impl Crew {
             ingestion,
             held: Mutex::default(),
             reading: Mutex::default(),
+            pace: AtomicI64::new(0),
             turns: [Fair::default(), Fair::default()],
             stop,
         }))
@@ -101,10 +110,10 @@ impl Crew {
         tasks.spawn(async move {
             if self.recover().await {
                 for _ in 0..self.settings.readers.max(1) {
-                    inner.spawn(self.clone().serve(Lane::Reading, inner.clone()));
+                    inner.spawn(self.clone().serve(Desk::reader(), inner.clone()));
                 }
                 for _ in 0..self.settings.embedders.max(1) {
-                    inner.spawn(self.clone().serve(Lane::Embedding, inner.clone()));
+                    inner.spawn(self.clone().serve(Desk::embedder(), inner.clone()));
                 }
                 self.keep().await;
             }
@@ -161,11 +170,12 @@ impl Crew {
     }
 
     /// One worker of a lane.
-    async fn serve(self: Arc<Crew>, lane: Lane, tasks: TaskTracker) {
+    async fn serve(self: Arc<Crew>, mut desk: Desk, tasks: TaskTracker) {
         while !self.stop.is_cancelled() {
             let work = self.ingestion.work.clone();
             let woken = work.notified();
-            let turn = tasks.spawn(self.clone().turn(lane));
+            let shelf = desk.shelf(&self, &tasks);
+            let turn = tasks.spawn(self.clone().turn(desk.lane, shelf.clone()));
             let busy = match turn.await {
                 Ok(Ok(busy)) => busy,
                 Ok(Err(error)) => {
@@ -179,6 +189,10 @@ impl Crew {
                 }
             };
             if !busy {
+                if let Some(shelf) = shelf {
+                    // Nobody is there any more: so be it.
+                    drop(shelf.send(indexing::Message::Rest).await);
+                }
                 tokio::select! {
                     () = woken => {}
                     () = tokio::time::sleep(LOOK) => {}
@@ -189,7 +203,7 @@ impl Crew {
     }
 
     /// Takes what is next and works on it. False when there was nothing.
-    async fn turn(self: Arc<Crew>, lane: Lane) -> Result<bool, StoreError> {
+    async fn turn(self: Arc<Crew>, lane: Lane, shelf: Option<Shelf>) -> Result<bool, StoreError> {
         let mut waiting = self.store.organizations_waiting(lane).await?;
         if lane == Lane::Reading {
             // A thousand scans of one organization leave a place for the others.
@@ -198,8 +212,7 @@ impl Crew {
             waiting.retain(|organization| reading.get(organization).is_none_or(|busy| *busy < most));
         }
         let Some(organization) = self.turns(lane).next(&waiting, EXPECTED) else { return Ok(false) };
-        let most = if lane == Lane::Reading { 1 } else { TOGETHER };
-        let jobs = self.store.take_jobs(lane, organization, most, &self.owner, millis(LEASE)).await;
+        let jobs = self.store.take_jobs(lane, organization, self.portion(lane), &self.owner, millis(LEASE)).await;
         let jobs = match jobs {
             Ok(jobs) if !jobs.is_empty() => jobs,
             // Another worker was faster.
@@ -208,25 +221,51 @@ impl Crew {
                 return other.map(|_| true);
             }
         };
-        let hold = Hold::new(&self, lane, organization, &jobs);
+        let hold = Hold::new(self.clone(), lane, organization, &jobs);
         let work = async {
-            match lane {
-                Lane::Reading => reading::read(&self, &jobs).await,
-                Lane::Embedding => embedding::slice(&self, &jobs).await,
+            match shelf {
+                None => {
+                    let cost = reading::read(&self, &jobs).await;
+                    drop(hold);
+                    cost
+                }
+                Some(shelf) => {
+                    let served = embedding::embed(&self, hold, jobs, &shelf).await;
+                    self.pace.store(served.chunks, Ordering::Relaxed);
+                    served.tokens
+                }
             }
         };
         let cost = tokio::select! {
             cost = work => cost,
             () = self.stop.cancelled() => 0,
         };
-        drop(hold);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         self.turns(lane).settle(organization, EXPECTED, cost as f64);
         if lane == Lane::Reading {
             // Chunks wait for the other lane.
-            self.ingestion.wake();
+            self.wake();
         }
         Ok(true)
+    }
+
+    /// What a worker takes at once: to be embedded, about twice what the last turn came to, so that neither a fast engine
+    /// runs out nor a slow one is given what it will not begin.
+    fn portion(&self, lane: Lane) -> Portion {
+        match lane {
+            Lane::Reading => READ_TOGETHER,
+            Lane::Embedding => {
+                let batch = i64::try_from(self.settings.batch.max(1)).unwrap_or(i64::MAX);
+                let pace = self.pace.load(Ordering::Relaxed).saturating_mul(2);
+                let chunks = pace.clamp(batch.saturating_mul(2), batch.saturating_mul(BATCHES));
+                Portion { documents: chunks, weight: chunks }
+            }
+        }
+    }
+
+    /// There is work for others.
+    pub fn wake(&self) {
+        self.ingestion.wake();
     }
 
     /// A document has moved: tells those who watch.
@@ -290,16 +329,52 @@ impl Crew {
     }
 }
 
+/// The way to what indexes beside an embedder.
+type Shelf = mpsc::Sender<indexing::Message>;
+
+/// A worker's place.
+struct Desk {
+    lane: Lane,
+    shelf: Option<Shelf>,
+}
+
+impl Desk {
+    fn reader() -> Desk {
+        Desk { lane: Lane::Reading, shelf: None }
+    }
+
+    fn embedder() -> Desk {
+        Desk { lane: Lane::Embedding, shelf: None }
+    }
+
+    /// What indexes for an embedder; begun anew where a bug has ended it, whose jobs come back when their leases end.
+    fn shelf(&mut self, crew: &Arc<Crew>, tasks: &TaskTracker) -> Option<Shelf> {
+        if self.lane == Lane::Embedding && self.shelf.as_ref().is_none_or(mpsc::Sender::is_closed) {
+            let (shelf, from) = mpsc::channel(indexing::BEHIND);
+            let (crew, stop) = (crew.clone(), crew.stop.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = indexing::run(crew, from) => {}
+                    // What is not written down is embedded again.
+                    () = stop.cancelled() => {}
+                }
+            });
+            self.shelf = Some(shelf);
+        }
+        self.shelf.clone()
+    }
+}
+
 /// Jobs under work, until dropped.
-struct Hold<'a> {
-    crew: &'a Crew,
+pub struct Hold {
+    crew: Arc<Crew>,
     lane: Lane,
     organization: i64,
     documents: Vec<i64>,
 }
 
-impl<'a> Hold<'a> {
-    fn new(crew: &'a Crew, lane: Lane, organization: i64, jobs: &[Held]) -> Hold<'a> {
+impl Hold {
+    fn new(crew: Arc<Crew>, lane: Lane, organization: i64, jobs: &[Held]) -> Hold {
         let documents: Vec<i64> = jobs.iter().map(|job| job.document).collect();
         crew.held().extend(documents.iter().copied());
         if lane == Lane::Reading {
@@ -309,7 +384,7 @@ impl<'a> Hold<'a> {
     }
 }
 
-impl Drop for Hold<'_> {
+impl Drop for Hold {
     fn drop(&mut self) {
         let mut held = self.crew.held();
         for document in &self.documents {

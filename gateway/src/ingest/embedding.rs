@@ -1,133 +1,184 @@
-//! From chunks to what is searched: the second lane. One slice of work takes a few documents of one collection, or a
-//! piece of a long one, so that turns between organizations are short; the next batch is embedded while the one before
-//! it goes into the index.
+//! From chunks to vectors: the second lane. A turn takes some documents of one collection and sends their chunks to the
+//! engine, one batch after the other, with nothing in between: the next chunks are read meanwhile, and what comes back
+//! goes on by [`indexing`](super::indexing), beside the next turn too.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rag::analyse::Analyser;
 use rag::index::{Point, Space};
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
-use super::crew::{Crew, class, payer};
-use super::setback::Setback;
+use super::crew::{Crew, Hold, SLICE, class, payer};
+use super::indexing::Message;
+use super::setback::{Setback, Setbacks, of_all};
 use crate::config::DataClass;
 use crate::embed::{Order, Side};
 use crate::fleet::Tier;
 use crate::passage;
 use crate::policy::identity::Principal;
-use crate::store::jobs::{Held, Stage};
+use crate::store::StoreError;
+use crate::store::jobs::{Held, Lane};
 use crate::store::work::{Pending, Work};
 
-/// After so long, or so many batches, others have their turn.
-const SLICE: Duration = Duration::from_secs(2);
-const BATCHES: usize = 8;
+/// A turn that nobody waits for ends after so long: what is known of the collection is looked at again.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Batches of chunks that are read at once.
+const PAGE: usize = 4;
 
-/// What a slice works with: one collection, and some of its documents.
-struct Slice<'a> {
-    crew: &'a Crew,
+/// What a turn works with: one collection, and some of its documents.
+pub struct Slice {
+    pub jobs: Vec<Held>,
+    pub space: Space,
     who: Principal,
     class: DataClass,
     works: HashMap<i64, Work>,
     metadata: HashMap<i64, Map<String, Value>>,
-    space: Space,
     dimensions: u32,
     model: String,
     analyser: Analyser,
     collection: i64,
-    /// Tokens used so far.
-    tokens: u64,
+    organization: i64,
+    /// Something is in its way where it is indexed: no more of it.
+    stopped: AtomicBool,
 }
 
 /// A chunk with its vector.
-type Embedded = (Pending, Vec<f32>);
+pub type Embedded = (Pending, Vec<f32>);
 
-/// Embeds and indexes for a while. The tokens that it took.
-pub async fn slice(crew: &Crew, jobs: &[Held]) -> u64 {
-    let documents: Vec<i64> = jobs.iter().map(|job| job.document).collect();
-    let works = match crew.store.works(&documents).await {
-        Ok(works) => works,
-        Err(error) => {
-            let words = Setback::from(error);
-            for job in jobs {
-                crew.set_back(job, None, &words).await;
-            }
-            return 0;
-        }
-    };
-    let Some(first) = works.first() else { return 0 };
-    let dimensions = u32::try_from(first.dimensions).unwrap_or(0);
-    let mut slice = Slice {
-        crew,
-        who: payer(first),
-        class: class(first),
-        space: Space::new(&first.model, dimensions as usize),
-        dimensions,
-        model: first.model.clone(),
-        analyser: passage::analyser(&first.language),
-        collection: first.collection,
-        metadata: works.iter().map(|work| (work.document, passage::object(&work.metadata))).collect(),
-        works: works.into_iter().map(|work| (work.document, work)).collect(),
-        tokens: 0,
-    };
-    let (indexed, setbacks) = slice.run().await;
-    slice.end(jobs, indexed, setbacks).await;
-    slice.tokens
+/// What one turn came to.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Served {
+    pub chunks: i64,
+    pub tokens: u64,
 }
 
-/// What became of documents that do not go on.
-type Setbacks = HashMap<i64, Setback>;
+/// Embeds for a while, and hands over what there is to index.
+pub async fn embed(crew: &Crew, hold: Hold, jobs: Vec<Held>, to: &mpsc::Sender<Message>) -> Served {
+    let documents: Vec<i64> = jobs.iter().map(|job| job.document).collect();
+    let slice = match crew.store.works(&documents).await {
+        Ok(works) => Slice::new(jobs, works).map(Arc::new),
+        Err(error) => {
+            let words = Setback::from(error);
+            for job in &jobs {
+                crew.set_back(job, None, &words).await;
+            }
+            return Served::default();
+        }
+    };
+    let Some(slice) = slice else { return Served::default() };
+    let (served, setbacks) = slice.run(crew, to).await;
+    // Nobody is there any more: the leases end.
+    drop(to.send(Message::End(slice, setbacks, hold)).await);
+    served
+}
 
-impl Slice<'_> {
-    /// Puts chunks into the index until there are none, or the time is over, or something is in the way. Which ones are
-    /// in it, not yet flushed.
-    async fn run(&mut self) -> (BTreeMap<i64, Vec<i64>>, Setbacks) {
-        let documents: Vec<i64> = self.works.keys().copied().collect();
-        let started = Instant::now();
-        let (mut after, mut batches) = (0, 0);
-        let mut ready: Vec<Embedded> = Vec::new();
-        let mut indexed: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-        let mut setbacks = Setbacks::new();
+/// Chunks of a turn that wait to be embedded, read some batches ahead.
+struct Chunks {
+    documents: Vec<i64>,
+    most: i64,
+    after: i64,
+    over: bool,
+}
+
+impl Chunks {
+    async fn read(&mut self, crew: &Crew) -> Result<Vec<Pending>, StoreError> {
+        if self.over {
+            return Ok(Vec::new());
+        }
+        let page = crew.store.pending_chunks(&self.documents, self.after, self.most).await?;
+        self.after = page.last().map_or(self.after, |last| last.id);
+        self.over = page.is_empty();
+        Ok(page)
+    }
+}
+
+impl Slice {
+    /// `None` when none of the documents is there any more.
+    fn new(jobs: Vec<Held>, works: Vec<Work>) -> Option<Slice> {
+        let first = works.first()?;
+        let dimensions = u32::try_from(first.dimensions).unwrap_or(0);
+        Some(Slice {
+            jobs,
+            who: payer(first),
+            class: class(first),
+            space: Space::new(&first.model, dimensions as usize),
+            dimensions,
+            model: first.model.clone(),
+            analyser: passage::analyser(&first.language),
+            collection: first.collection,
+            organization: first.organization,
+            metadata: works.iter().map(|work| (work.document, passage::object(&work.metadata))).collect(),
+            works: works.into_iter().map(|work| (work.document, work)).collect(),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether a document was there at the beginning of the turn.
+    pub fn knows(&self, document: i64) -> bool {
+        self.works.contains_key(&document)
+    }
+
+    /// Ends the turn with the batch under way.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Embeds until there is nothing left, or others have their turn, or something is in the way: of what.
+    async fn run(self: &Arc<Slice>, crew: &Crew, to: &mpsc::Sender<Message>) -> (Served, Setbacks) {
+        let batch = crew.settings.batch.max(1);
+        let most = i64::try_from(batch.saturating_mul(PAGE)).unwrap_or(i64::MAX);
+        let documents = self.works.keys().copied().collect();
+        let mut chunks = Chunks { documents, most, after: 0, over: false };
+        let mut served = Served::default();
+        let mut page: VecDeque<Pending> = VecDeque::new();
+        let (started, mut looked) = (Instant::now(), Instant::now());
         loop {
-            let goes_on = setbacks.is_empty() && batches < BATCHES && started.elapsed() < SLICE;
-            let most = i64::try_from(self.crew.settings.batch.max(1)).unwrap_or(i64::MAX);
-            let batch = match goes_on {
-                true => self.crew.store.pending_chunks(&documents, after, most).await,
-                false => Ok(Vec::new()),
-            };
-            let batch = batch.unwrap_or_else(|error| {
-                let words = Setback::from(error);
-                setbacks.extend(documents.iter().map(|document| (*document, words.clone())));
-                Vec::new()
-            });
-            if batch.is_empty() && ready.is_empty() {
-                return (indexed, setbacks);
-            }
-            batches += 1;
-            after = batch.last().map_or(after, |last| last.id);
-            let before = std::mem::take(&mut ready);
-            let ((embedded, tokens, failed), stored) = tokio::join!(self.embed(batch), self.index(&before));
-            self.tokens += tokens;
-            ready = embedded;
-            match stored {
-                Ok(()) => {
-                    for (chunk, _) in &before {
-                        indexed.entry(chunk.document).or_default().push(chunk.id);
-                    }
-                }
-                Err(setback) => {
-                    let concerned: BTreeSet<i64> = before.iter().map(|(chunk, _)| chunk.document).collect();
-                    setbacks.extend(alone(&setback, concerned));
+            if page.is_empty() {
+                match chunks.read(crew).await {
+                    Ok(more) => page.extend(more),
+                    Err(error) => return (served, self.all(&error.into())),
                 }
             }
-            if let Some((setback, concerned)) = failed {
-                setbacks.extend(alone(&setback, concerned));
+            let next: Vec<Pending> = page.drain(..batch.min(page.len())).collect();
+            if next.is_empty() {
+                return (served, Setbacks::new());
+            }
+            let ahead = async { if page.len() < batch { chunks.read(crew).await } else { Ok(Vec::new()) } };
+            let ((embedded, tokens, failed), more) = tokio::join!(self.embed(crew, next), ahead);
+            served.tokens += tokens;
+            served.chunks += i64::try_from(embedded.len()).unwrap_or(i64::MAX);
+            let gone = !embedded.is_empty() && to.send(Message::Batch(self.clone(), embedded)).await.is_err();
+            if let Some(setbacks) = failed {
+                return (served, setbacks);
+            }
+            match more {
+                Ok(more) => page.extend(more),
+                Err(error) => return (served, self.all(&error.into())),
+            }
+            if gone || self.stopped.load(Ordering::Relaxed) || started.elapsed() > LONGEST {
+                return (served, Setbacks::new());
+            }
+            if looked.elapsed() > SLICE {
+                // A database that does not answer ends the turn as well.
+                if crew.store.others_wait(Lane::Embedding, self.organization).await.unwrap_or(true) {
+                    return (served, Setbacks::new());
+                }
+                looked = Instant::now();
             }
         }
     }
 
-    /// Vectors of a batch, as far as they come; and what is in the way of the rest, with whom it concerns.
-    async fn embed(&self, batch: Vec<Pending>) -> (Vec<Embedded>, u64, Option<(Setback, BTreeSet<i64>)>) {
+    /// One setback for all that was to be done: nobody is at fault.
+    fn all(&self, setback: &Setback) -> Setbacks {
+        self.works.keys().map(|document| (*document, setback.clone())).collect()
+    }
+
+    /// Vectors of a batch, as far as they come; and what is in the way of the rest.
+    async fn embed(&self, crew: &Crew, batch: Vec<Pending>) -> (Vec<Embedded>, u64, Option<Setbacks>) {
         let mut embedded = Vec::with_capacity(batch.len());
         let mut tokens = 0;
         let mut size = batch.len();
@@ -144,7 +195,7 @@ impl Slice<'_> {
                 side: Side::Passage,
                 tier: Tier::Flex,
             };
-            match self.crew.embedder.embed(&order, &texts).await {
+            match crew.embedder.embed(&order, &texts).await {
                 Ok(done) => {
                     tokens += done.tokens;
                     embedded.extend(rest.into_iter().zip(done.vectors));
@@ -157,23 +208,21 @@ impl Slice<'_> {
                 }
                 Err(error) => {
                     rest.extend(after);
-                    let concerned = rest.iter().map(|chunk| chunk.document).collect();
-                    return (embedded, tokens, Some((Setback::from(error), concerned)));
+                    let setbacks = of_all(&Setback::from(error), rest.iter().map(|chunk| chunk.document));
+                    return (embedded, tokens, Some(setbacks));
                 }
             }
         }
         (embedded, tokens, None)
     }
 
-    async fn index(&self, batch: &[Embedded]) -> Result<(), Setback> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let points: Vec<Point> = batch
+    /// What the index is to hold of these chunks.
+    pub fn points(&self, batch: &[Embedded]) -> Vec<Point> {
+        let none = Map::new();
+        batch
             .iter()
             .map(|(chunk, vector)| {
                 let own = passage::object(&chunk.metadata);
-                let none = Map::new();
                 let name = self.works.get(&chunk.document).map_or("", |work| work.name.as_str());
                 let metadata = self.metadata.get(&chunk.document).unwrap_or(&none);
                 Point {
@@ -185,64 +234,6 @@ impl Slice<'_> {
                     metadata: passage::fields(name, metadata, &own),
                 }
             })
-            .collect();
-        Ok(self.crew.index.upsert(&self.space, &points).await?)
+            .collect()
     }
-
-    /// Makes what was done last, and gives the jobs back.
-    async fn end(&self, jobs: &[Held], mut indexed: BTreeMap<i64, Vec<i64>>, mut setbacks: Setbacks) {
-        let crew = self.crew;
-        let flushed: Vec<i64> = indexed.keys().copied().collect();
-        if let Err(error) = self.flush(&flushed).await {
-            setbacks.extend(alone(&error, flushed.into_iter().collect()));
-            indexed.clear();
-        }
-        for job in jobs {
-            let chunks = indexed.remove(&job.document).unwrap_or_default();
-            let setback = setbacks.remove(&job.document);
-            // Chunks that are safe are marked even when others are not: they need not be embedded again.
-            let marked = match (&setback, chunks.is_empty(), self.works.contains_key(&job.document)) {
-                (_, _, false) => Err(Setback::Gone),
-                (Some(_), true, true) => Ok(Stage::Embedding),
-                _ => match crew.store.mark_indexed(job.document, &crew.owner, &chunks).await {
-                    Ok(Some(stage)) => Ok(stage),
-                    Ok(None) => Err(Setback::Gone),
-                    Err(error) => Err(error.into()),
-                },
-            };
-            match (marked, setback) {
-                (Err(setback), _) | (Ok(_), Some(setback)) => crew.set_back(job, Some(&self.space), &setback).await,
-                (Ok(Stage::Done), None) => crew.moved(job.document),
-                (Ok(_), None) => {
-                    if let Err(error) = crew.store.release_job(job.document, &crew.owner).await {
-                        tracing::warn!(%error, "a document is given back when its lease ends");
-                    }
-                    crew.moved(job.document);
-                }
-            }
-        }
-    }
-
-    async fn flush(&self, documents: &[i64]) -> Result<(), Setback> {
-        if documents.is_empty() {
-            return Ok(());
-        }
-        self.crew.store.advance_jobs(documents, &self.crew.owner, Stage::Indexing).await?;
-        documents.iter().for_each(|document| self.crew.moved(*document));
-        Ok(self.crew.index.keep(&self.space).await?)
-    }
-}
-
-/// The setback of each document concerned. Of several, nobody knows which one is at fault for good: each comes back
-/// alone.
-fn alone(setback: &Setback, concerned: BTreeSet<i64>) -> Setbacks {
-    let shared = concerned.len() > 1;
-    let each = |document| {
-        let setback = match setback {
-            Setback::Failed(words) if shared => Setback::Later { words: words.clone(), after: Some(Duration::ZERO) },
-            setback => setback.clone(),
-        };
-        (document, setback)
-    };
-    concerned.into_iter().map(each).collect()
 }

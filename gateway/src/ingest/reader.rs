@@ -17,6 +17,13 @@ pub struct Reader {
     pub ocr: Option<Ocr>,
 }
 
+/// A file as far as it has a text layer.
+pub struct Parsed {
+    pub document: Document,
+    /// Its scanned pages, counted from 1.
+    pub scans: Vec<u32>,
+}
+
 impl Reader {
     /// What the configuration says.
     ///
@@ -48,23 +55,27 @@ impl Reader {
         &self,
         name: &str,
         file: Bytes,
-        (who, class): (&Principal, DataClass),
+        payer: (&Principal, DataClass),
         only: Option<&[u32]>,
     ) -> Result<Document, Setback> {
-        let (mut document, mut scans) = match self.parser.parse(name, file.clone()).await {
-            Ok(document) => {
-                let scans = document.pages_in(PageState::Scan);
-                (document, scans)
-            }
-            Err(ParseError::Refused(Refusal::NeedsOcr { pages })) => {
-                let last = pages.last().copied().unwrap_or(0) as usize;
-                (Document { pages: vec![PageState::Empty; last], ..Document::default() }, pages)
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let mut parsed = Parsed::of(self.parser.parse(name, file.clone()).await)?;
         if let Some(only) = only {
-            scans.retain(|page| only.contains(page));
+            parsed.scans.retain(|page| only.contains(page));
         }
+        self.complete(parsed, file, payer).await
+    }
+
+    /// Has the scanned pages of a file read.
+    ///
+    /// # Errors
+    /// As [`Reader::document`].
+    pub async fn complete(
+        &self,
+        parsed: Parsed,
+        file: Bytes,
+        (who, class): (&Principal, DataClass),
+    ) -> Result<Document, Setback> {
+        let Parsed { mut document, scans } = parsed;
         if scans.is_empty() {
             return Ok(document);
         }
@@ -79,6 +90,24 @@ impl Reader {
             ));
         }
         Ok(document)
+    }
+}
+
+impl Parsed {
+    /// What a process that parses answered.
+    ///
+    /// # Errors
+    /// [`Setback`] for what will not be a document, even with OCR.
+    pub fn of(parsed: Result<Document, ParseError>) -> Result<Parsed, Setback> {
+        match parsed {
+            Ok(document) => Ok(Parsed { scans: document.pages_in(PageState::Scan), document }),
+            Err(ParseError::Refused(Refusal::NeedsOcr { pages })) => {
+                let last = pages.last().copied().unwrap_or(0) as usize;
+                let document = Document { pages: vec![PageState::Empty; last], ..Document::default() };
+                Ok(Parsed { document, scans: pages })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

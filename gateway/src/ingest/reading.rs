@@ -1,6 +1,8 @@
 //! From a file to chunks: the first lane.
 
+use std::collections::HashMap;
 use std::path::{Component, Path};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rag::analyse::Analyser;
@@ -8,11 +10,13 @@ use rag::split::{Chunk, Options, Separators};
 use rag::{Document, Refusal};
 use serde::Deserialize;
 
-use super::crew::{Crew, class, payer};
+use super::crew::{Crew, SLICE, class, payer};
+use super::reader::Parsed;
 use super::setback::Setback;
+use super::worker::Series;
 use crate::passage;
 use crate::store::jobs::{Held, Stage};
-use crate::store::work::{NewChunk, Work};
+use crate::store::work::{Cut, NewChunk, Work};
 
 /// Tries to find a file that may be on its way: several processes may share a folder that lags behind.
 const TRIES: i64 = 5;
@@ -68,52 +72,158 @@ pub fn tokens(text: &str, enough: usize) -> usize {
     tiktoken_rs::cl100k_base_singleton().encode_ordinary(text).len()
 }
 
-/// Reads one document and hands it over. What it cost, for turns between organizations: bytes of text.
+/// A document between its file and its chunks.
+struct Taken {
+    job: Held,
+    work: Work,
+    file: Bytes,
+}
+
+/// Reads documents of one collection and hands them over. What it cost, for turns between organizations: bytes of text.
 pub async fn read(crew: &Crew, jobs: &[Held]) -> u64 {
-    let mut cost = 0;
-    for job in jobs {
-        match one(crew, job).await {
-            Ok(bytes) => {
-                cost += bytes;
-                crew.moved(job.document);
+    let documents: Vec<i64> = jobs.iter().map(|job| job.document).collect();
+    let mut works: HashMap<i64, Work> = match crew.store.works(&documents).await {
+        Ok(works) => works.into_iter().map(|work| (work.document, work)).collect(),
+        Err(error) => {
+            let words = Setback::from(error);
+            for job in jobs {
+                crew.set_back(job, None, &words).await;
             }
+            return 0;
+        }
+    };
+    let started = Instant::now();
+    let mut series = crew.reader.parser.series();
+    let (mut read, mut scanned) = (Vec::new(), Vec::new());
+    let mut left = jobs.iter();
+    for job in left.by_ref() {
+        crew.moved(job.document);
+        match parsed(crew, &mut series, job, works.remove(&job.document)).await {
+            Ok((taken, parsed)) if parsed.scans.is_empty() => read.push((taken, parsed.document)),
+            Ok(scan) => scanned.push(scan),
             Err(setback) => crew.set_back(job, None, &setback).await,
+        }
+        if started.elapsed() > SLICE {
+            break;
+        }
+    }
+    drop(series);
+    give_back(crew, left.map(|job| job.document).collect()).await;
+    let mut cost = hand_over(crew, read, jobs.len() == 1).await;
+    for (taken, parsed) in scanned {
+        let who = payer(&taken.work);
+        match crew.reader.complete(parsed, taken.file.clone(), (&who, class(&taken.work))).await {
+            Ok(document) => cost += hand_over(crew, vec![(taken, document)], true).await,
+            Err(setback) => crew.set_back(&taken.job, None, &setback).await,
         }
     }
     cost
 }
 
-async fn one(crew: &Crew, job: &Held) -> Result<u64, Setback> {
-    let work = crew.store.works(&[job.document]).await?.pop().ok_or(Setback::Gone)?;
-    advance(crew, job, Stage::Parsing).await?;
+async fn parsed(
+    crew: &Crew,
+    series: &mut Series<'_>,
+    job: &Held,
+    work: Option<Work>,
+) -> Result<(Taken, Parsed), Setback> {
+    let work = work.ok_or(Setback::Gone)?;
     let file = file(crew, &work, job.attempts).await?;
     let said: Splitting = serde_json::from_str(&work.options).unwrap_or_default();
     let name = said.filename.as_deref().unwrap_or(&work.name);
-    let document = crew.reader.document(name, file, (&payer(&work), class(&work)), None).await?;
-    advance(crew, job, Stage::Splitting).await?;
-    let pages = i64::try_from(document.pages.len()).ok().filter(|count| *count > 0);
-    let model = crew.embedder.model(&work.model, &payer(&work))?;
+    let parsed = Parsed::of(series.parse(name, file.clone()).await)?;
+    Ok((Taken { job: *job, work, file }, parsed))
+}
+
+/// For others to go on with: their turn has come.
+async fn give_back(crew: &Crew, documents: Vec<i64>) {
+    let back = async {
+        let held = crew.store.advance_jobs(&documents, &crew.owner, Stage::Queued).await?;
+        crew.store.release_jobs(&held, &crew.owner).await
+    };
+    if let Err(error) = back.await {
+        tracing::warn!(%error, "documents are given back when their leases end");
+    }
+    documents.iter().for_each(|document| crew.moved(*document));
+}
+
+/// Splits documents of one collection and stores their chunks. Bytes of what was stored. `told`: that they are being
+/// split is to be seen, since it may take a while.
+async fn hand_over(crew: &Crew, read: Vec<(Taken, Document)>, told: bool) -> u64 {
+    let jobs: Vec<Held> = read.iter().map(|(taken, _)| taken.job).collect();
+    let Some(first) = jobs.first() else { return 0 };
+    match cut(crew, read, told).await {
+        Ok((cut, setbacks)) => {
+            for (job, setback) in setbacks {
+                crew.set_back(&job, None, &setback).await;
+            }
+            let cuts: Vec<Cut<'_>> =
+                cut.iter().map(|(job, pages, chunks)| Cut { document: job.document, pages: *pages, chunks }).collect();
+            let stored = crew.store.store_chunks(first.collection, &crew.owner, &cuts).await;
+            let mut bytes = 0;
+            for (job, _, chunks) in &cut {
+                match &stored {
+                    Ok(stored) if stored.contains(&job.document) => {
+                        bytes += chunks.iter().map(|chunk| chunk.content.len() as u64).sum::<u64>();
+                        crew.moved(job.document);
+                    }
+                    Ok(_) => crew.set_back(job, None, &Setback::Gone).await,
+                    Err(_) => {}
+                }
+            }
+            if let Err(error) = stored {
+                let words = Setback::from(error);
+                for (job, ..) in &cut {
+                    crew.set_back(job, None, &words).await;
+                }
+            }
+            bytes
+        }
+        Err(setback) => {
+            for job in &jobs {
+                crew.set_back(job, None, &setback).await;
+            }
+            0
+        }
+    }
+}
+
+/// A document that was split, with its pages.
+type Split = (Held, Option<i64>, Vec<NewChunk>);
+
+/// Splits documents on a thread for it: those that could be, and what is in the way of the others.
+async fn cut(
+    crew: &Crew,
+    read: Vec<(Taken, Document)>,
+    told: bool,
+) -> Result<(Vec<Split>, Vec<(Held, Setback)>), Setback> {
+    let Some((first, _)) = read.first() else { return Ok((Vec::new(), Vec::new())) };
+    let model = crew.embedder.model(&first.work.model, &payer(&first.work))?;
     let most = model.context_length.map_or(usize::MAX, |context| {
         usize::try_from(context.saturating_sub(MARGIN).max(MARGIN)).unwrap_or(usize::MAX)
     });
     let size = crew.settings.chunk_tokens.clamp(1, most);
-    let split = tokio::task::spawn_blocking(move || split(&document, &work, size).map(|chunks| (work, chunks)));
-    let (work, chunks) = split.await.map_err(|error| {
-        tracing::error!(%error, "a document could not be split");
-        Setback::failed("Le document n’a pas pu être découpé.", "The document could not be split.")
-    })??;
-    let bytes = chunks.iter().map(|chunk| chunk.content.len() as u64).sum();
-    if crew.store.store_chunks(&work, &crew.owner, pages, &chunks).await? { Ok(bytes) } else { Err(Setback::Gone) }
-}
-
-async fn advance(crew: &Crew, job: &Held, stage: Stage) -> Result<(), Setback> {
-    match crew.store.advance_jobs(&[job.document], &crew.owner, stage).await? {
-        0 => Err(Setback::Gone),
-        _ => {
-            crew.moved(job.document);
-            Ok(())
-        }
+    let several = read.len() > 1;
+    if told {
+        let documents: Vec<i64> = read.iter().map(|(taken, _)| taken.job.document).collect();
+        crew.store.advance_jobs(&documents, &crew.owner, Stage::Splitting).await?;
+        documents.iter().for_each(|document| crew.moved(*document));
     }
+    let cutting = tokio::task::spawn_blocking(move || {
+        let (mut cut, mut setbacks) = (Vec::new(), Vec::new());
+        for (Taken { job, work, .. }, document) in read {
+            let pages = i64::try_from(document.pages.len()).ok().filter(|count| *count > 0);
+            match split(&document, &work, size) {
+                Ok(chunks) => cut.push((job, pages, chunks)),
+                Err(setback) => setbacks.push((job, setback)),
+            }
+        }
+        (cut, setbacks)
+    });
+    cutting.await.map_err(|error| {
+        tracing::error!(%error, "a document could not be split");
+        let failed = Setback::failed("Le document n’a pas pu être découpé.", "The document could not be split.");
+        if several { failed.alone() } else { failed }
+    })
 }
 
 async fn file(crew: &Crew, work: &Work, attempts: i64) -> Result<Bytes, Setback> {

@@ -1,5 +1,6 @@
 //! Why a document does not go on: for now, or for good.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use rag::Refusal;
@@ -46,6 +47,25 @@ impl Setback {
     pub fn failed(french: impl Into<String>, english: impl Into<String>) -> Setback {
         Setback::Failed(Words::new(french, english))
     }
+
+    /// The setback of one of several: nobody knows which of them is at fault for good, so each comes back alone.
+    #[must_use]
+    pub fn alone(&self) -> Setback {
+        match self {
+            Setback::Failed(words) => Setback::Later { words: words.clone(), after: Some(Duration::ZERO) },
+            other => other.clone(),
+        }
+    }
+}
+
+/// What is in the way of documents, by their ids.
+pub type Setbacks = HashMap<i64, Setback>;
+
+/// One setback for all these documents.
+pub fn of_all(setback: &Setback, documents: impl IntoIterator<Item = i64>) -> Setbacks {
+    let documents: BTreeSet<i64> = documents.into_iter().collect();
+    let setback = if documents.len() > 1 { setback.alone() } else { setback.clone() };
+    documents.into_iter().map(|document| (document, setback.clone())).collect()
 }
 
 /// How long a document waits that has come back so many times. A quota may be raised before it resets, so that even a

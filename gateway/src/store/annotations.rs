@@ -150,7 +150,7 @@ impl Database {
         });
         sql.push("(SELECT c.id FROM campaigns c WHERE c.checked = 0 AND c.made_at < ").bind(before);
         sql.push(if dry_run { ")" } else { ") RETURNING id" });
-        Ok(i64::try_from(sql.fetch(self.pool()).await?.len()).unwrap_or(i64::MAX))
+        Ok(i64::try_from(sql.fetch(self.writer()).await?.len()).unwrap_or(i64::MAX))
     }
 
     /// Lets go of comments on items given before then; of how many. `dry_run` only counts.
@@ -160,7 +160,7 @@ impl Database {
             false => "UPDATE campaign_turns SET comment = NULL WHERE comment IS NOT NULL AND given_at < ",
         });
         sql.bind(before).push(if dry_run { "" } else { " RETURNING item_id" });
-        Ok(i64::try_from(sql.fetch(self.pool()).await?.len()).unwrap_or(i64::MAX))
+        Ok(i64::try_from(sql.fetch(self.writer()).await?.len()).unwrap_or(i64::MAX))
     }
 }
 

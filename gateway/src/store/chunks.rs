@@ -11,7 +11,7 @@ use super::projects::column;
 use super::removals::Removed;
 use super::sql::Sql;
 use super::time::Time;
-use super::work::{NewChunk, add_chunks, count_chunks, count_terms};
+use super::work::{NewChunk, Part, add_chunks, count_chunks, count_terms};
 use super::{Change, Database, StoreError};
 use crate::config::retrieval::Quota;
 use crate::passage;
@@ -148,7 +148,7 @@ impl Change {
             .fetch_one(&mut *self.tx)
             .await?;
         let position = last.map_or(0, |last| last + 1);
-        add_chunks(&mut self.tx, into.id, document.id, position, chunks).await?;
+        add_chunks(&mut self.tx, into.id, &[Part { document: document.id, position, chunks }]).await?;
         jobs::extend(&mut self.tx, document.id, into.organization_id, count).await?;
         sqlx::query(
             "UPDATE documents SET status = 'embedding', chunks = chunks + $1, bytes = bytes + $2, reason_fr = NULL, \

@@ -50,7 +50,7 @@ impl Database {
             }
             let mut kept = Sql::new("DELETE FROM evaluation_kept WHERE record_id IN ");
             kept.bind_list(ids.iter().map(String::as_str));
-            kept.fetch(self.pool()).await?;
+            kept.fetch(self.writer()).await?;
             self.purge_contents(&ids, "erasure", super::now()).await?;
             erased.contents += i64::try_from(ids.len()).unwrap_or(BATCH);
         }

@@ -66,7 +66,7 @@ impl Database {
         .bind(said.label.as_deref())
         .bind(said.comment.as_deref())
         .bind(masked)
-        .execute(self.pool())
+        .execute(self.writer())
         .await?;
         Ok(())
     }

@@ -69,6 +69,23 @@ impl Lane {
             Lane::Embedding => ["embedding", "indexing", "indexing"],
         }
     }
+
+    /// What a document weighs in a [`Portion`]: bytes of its file, chunks to be embedded.
+    const fn weight(self) -> &'static str {
+        match self {
+            Lane::Reading => "d.bytes",
+            Lane::Embedding => "j.total - j.done",
+        }
+    }
+}
+
+/// How much a worker takes at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Portion {
+    /// Documents at most.
+    pub documents: i64,
+    /// Their weight at most; the first one may weigh more.
+    pub weight: i64,
 }
 
 /// How a document comes along.
@@ -145,6 +162,49 @@ fn held(row: &AnyRow) -> Result<Held, sqlx::Error> {
     })
 }
 
+/// The first job and, of the same collection, those after it that fit beside it.
+fn fitting(rows: &[AnyRow], weight: i64) -> Result<Vec<Held>, StoreError> {
+    let mut wanted: Vec<Held> = Vec::new();
+    let mut sum: i64 = 0;
+    for row in rows {
+        let job = held(row)?;
+        if let Some(first) = wanted.first() {
+            if first.attempts > 0 {
+                break;
+            }
+            if job.collection != first.collection || job.attempts > 0 {
+                continue;
+            }
+        }
+        sum = sum.saturating_add(row.try_get::<i64, _>("weight")?.max(0));
+        if !wanted.is_empty() && sum > weight {
+            break;
+        }
+        wanted.push(job);
+    }
+    Ok(wanted)
+}
+
+fn ids(rows: &[AnyRow]) -> Result<Vec<i64>, sqlx::Error> {
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Says in documents how far they are; they wait for nothing.
+pub(super) async fn tell(
+    tx: &mut Transaction<'static, Any>,
+    documents: &[i64],
+    stage: Stage,
+) -> Result<(), StoreError> {
+    if documents.is_empty() {
+        return Ok(());
+    }
+    let mut sql = Sql::new("UPDATE documents SET status = ");
+    sql.bind(stage.as_str()).push(", reason_fr = NULL, reason_en = NULL, updated_at = ").bind(now());
+    sql.push(" WHERE id IN ").bind_list(documents.iter().copied());
+    sql.fetch(&mut **tx).await?;
+    Ok(())
+}
+
 /// Free to be taken: due, and nobody's.
 fn free(sql: &mut Sql, lane: Lane, at: i64) {
     sql.push(" j.stage IN ").bind_list(lane.stages()).push(" AND j.not_before <= ").bind(at);
@@ -159,39 +219,54 @@ impl Database {
         sql.fetch(self.pool()).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Takes the oldest job of an organization and, of the same collection, at most `most` in all. A document that has
-    /// failed before comes alone, so that it holds up no other. Empty when other workers were faster.
+    /// Whether a lane has something to do for another organization than this one.
+    pub async fn others_wait(&self, lane: Lane, organization: i64) -> Result<bool, StoreError> {
+        let mut sql = Sql::new("SELECT j.document_id FROM ingestion_jobs j WHERE j.organization_id <> ");
+        sql.bind(organization).push(" AND");
+        free(&mut sql, lane, now());
+        sql.push(" LIMIT 1");
+        Ok(!sql.fetch(self.pool()).await?.is_empty())
+    }
+
+    /// Takes the oldest job of an organization and others of the same collection, as much as the portion allows; what is
+    /// to be read is said to be read from then on. A document that has failed before comes alone, so that it holds up no
+    /// other. Empty when other workers were faster.
     pub async fn take_jobs(
         &self,
         lane: Lane,
         organization: i64,
-        most: i64,
+        portion: Portion,
         owner: &str,
         lease: i64,
     ) -> Result<Vec<Held>, StoreError> {
         let at = now();
-        let mut sql = Sql::new(
-            "SELECT j.document_id, j.attempts, d.collection_id FROM ingestion_jobs j \
-             JOIN documents d ON d.id = j.document_id WHERE j.organization_id = ",
+        let mut sql = Sql::new("SELECT j.document_id, j.attempts, d.collection_id, ");
+        sql.push(lane.weight()).push(
+            " AS weight FROM ingestion_jobs j JOIN documents d ON d.id = j.document_id WHERE j.organization_id = ",
         );
         sql.bind(organization).push(" AND");
         free(&mut sql, lane, at);
-        sql.push(" ORDER BY j.created_at, j.document_id LIMIT ").bind(most);
+        sql.push(" ORDER BY j.created_at, j.document_id LIMIT ").bind(portion.documents);
         let rows = sql.fetch(self.pool()).await?;
-        let rows = rows.iter().map(held).collect::<Result<Vec<Held>, _>>()?;
-        let Some(first) = rows.first().copied() else { return Ok(Vec::new()) };
-        let wanted: Vec<Held> = match first.attempts {
-            0 => rows.into_iter().filter(|job| job.collection == first.collection && job.attempts == 0).collect(),
-            _ => vec![first],
-        };
+        let wanted = fitting(&rows, portion.weight)?;
+        if wanted.is_empty() {
+            return Ok(wanted);
+        }
+        let mut tx = self.begin().await?;
         let mut sql = Sql::new("UPDATE ingestion_jobs AS j SET owner = ");
         sql.bind(owner).push(", lease_until = ").bind(at + lease);
+        if lane == Lane::Reading {
+            sql.push(", stage = ").bind(Stage::Parsing.as_str());
+        }
         sql.push(" WHERE j.document_id IN ").bind_list(wanted.iter().map(|job| job.document)).push(" AND");
         // Another worker may have been here in between, or even have done all that this lane does.
         free(&mut sql, lane, at);
         sql.push(" RETURNING document_id");
-        let taken = sql.fetch(self.pool()).await?;
-        let taken = taken.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+        let taken = ids(&sql.fetch(&mut *tx).await?)?;
+        if lane == Lane::Reading {
+            tell(&mut tx, &taken, Stage::Parsing).await?;
+        }
+        tx.commit().await?;
         Ok(wanted.into_iter().filter(|job| taken.contains(&job.document)).collect())
     }
 
@@ -203,7 +278,7 @@ impl Database {
         let mut sql = Sql::new("UPDATE ingestion_jobs SET lease_until = ");
         sql.bind(now() + lease).push(" WHERE owner = ").bind(owner).push(" AND document_id IN ");
         sql.bind_list(documents.iter().copied());
-        sql.fetch(self.pool()).await?;
+        sql.fetch(self.writer()).await?;
         Ok(())
     }
 
@@ -213,7 +288,7 @@ impl Database {
             .bind(now() + lease)
             .bind(document)
             .bind(owner)
-            .execute(self.pool())
+            .execute(self.writer())
             .await?;
         Ok(kept.rows_affected() > 0)
     }
@@ -229,39 +304,34 @@ impl Database {
              (SELECT document_id FROM chunks WHERE indexed = 0) ON CONFLICT (document_id) DO NOTHING",
         )
         .bind(now())
-        .execute(self.pool())
+        .execute(self.writer())
         .await?;
         Ok(sqlx::query_scalar("SELECT COUNT(*) FROM ingestion_jobs").fetch_one(self.pool()).await?)
     }
 
-    /// Notes where held documents are. How many of them are still held: one that is not was deleted, or its lease lost.
-    pub async fn advance_jobs(&self, documents: &[i64], owner: &str, stage: Stage) -> Result<usize, StoreError> {
+    /// Notes where held documents are. Which of them are still held: one that is not was deleted, or its lease lost.
+    pub async fn advance_jobs(&self, documents: &[i64], owner: &str, stage: Stage) -> Result<Vec<i64>, StoreError> {
         if documents.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let mut tx = self.begin().await?;
         let mut sql = Sql::new("UPDATE ingestion_jobs SET stage = ");
         sql.bind(stage.as_str()).push(" WHERE owner = ").bind(owner).push(" AND document_id IN ");
         sql.bind_list(documents.iter().copied()).push(" RETURNING document_id");
-        let held = sql.fetch(&mut *tx).await?;
-        let held = held.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
-        let mut sql = Sql::new("UPDATE documents SET status = ");
-        sql.bind(stage.as_str()).push(", reason_fr = NULL, reason_en = NULL, updated_at = ").bind(now());
-        sql.push(" WHERE id IN ").bind_list(held.iter().copied());
-        sql.fetch(&mut *tx).await?;
+        let held = ids(&sql.fetch(&mut *tx).await?)?;
+        tell(&mut tx, &held, stage).await?;
         tx.commit().await?;
-        Ok(held.len())
+        Ok(held)
     }
 
-    /// Gives a job back, for others to go on with at once.
-    pub async fn release_job(&self, document: i64, owner: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE ingestion_jobs SET owner = NULL, lease_until = 0, attempts = 0 WHERE document_id = $1 AND owner = $2",
-        )
-        .bind(document)
-        .bind(owner)
-        .execute(self.pool())
-        .await?;
+    /// Gives jobs back, for others to go on with at once.
+    pub async fn release_jobs(&self, documents: &[i64], owner: &str) -> Result<(), StoreError> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let mut sql = Sql::new("UPDATE ingestion_jobs SET owner = NULL, lease_until = 0, attempts = 0 WHERE owner = ");
+        sql.bind(owner).push(" AND document_id IN ").bind_list(documents.iter().copied());
+        sql.fetch(self.writer()).await?;
         Ok(())
     }
 
@@ -269,7 +339,7 @@ impl Database {
     pub async fn release_all(&self, owner: &str) -> Result<(), StoreError> {
         sqlx::query("UPDATE ingestion_jobs SET owner = NULL, lease_until = 0 WHERE owner = $1")
             .bind(owner)
-            .execute(self.pool())
+            .execute(self.writer())
             .await?;
         Ok(())
     }

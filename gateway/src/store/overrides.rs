@@ -200,10 +200,10 @@ impl Database {
             "INSERT INTO limit_warnings (counter, window_end, level, told_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (counter, window_end, level) DO NOTHING",
         );
-        let done = query.bind(counter).bind(window_end).bind(level).bind(super::now()).execute(self.pool()).await?;
+        let done = query.bind(counter).bind(window_end).bind(level).bind(super::now()).execute(self.writer()).await?;
         // Windows long past warn no more; a week outlives any correction of a clock.
         let old = sqlx::query("DELETE FROM limit_warnings WHERE counter = $1 AND window_end < $2");
-        if let Err(error) = old.bind(counter).bind(super::now() - WEEK).execute(self.pool()).await {
+        if let Err(error) = old.bind(counter).bind(super::now() - WEEK).execute(self.writer()).await {
             tracing::debug!(%error, "old warnings stay until the next one");
         }
         Ok(done.rows_affected() > 0)

@@ -21,7 +21,7 @@ impl Database {
         .bind(month)
         .bind(fresh)
         .bind(now())
-        .execute(self.pool())
+        .execute(self.writer())
         .await?;
         let secret: String = sqlx::query_scalar("SELECT secret FROM pseudonym_keys WHERE month = $1")
             .bind(month)

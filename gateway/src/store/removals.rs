@@ -105,7 +105,7 @@ impl Database {
         }
         let mut sql = Sql::new("DELETE FROM removals WHERE id IN ");
         sql.bind_list(ids.iter().copied());
-        sql.fetch(self.pool()).await?;
+        sql.fetch(self.writer()).await?;
         Ok(())
     }
 
@@ -114,7 +114,7 @@ impl Database {
         sqlx::query("UPDATE removals SET not_before = $1, attempts = attempts + 1 WHERE id = $2")
             .bind(until)
             .bind(id)
-            .execute(self.pool())
+            .execute(self.writer())
             .await?;
         Ok(())
     }

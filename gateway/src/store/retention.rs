@@ -158,7 +158,7 @@ impl Database {
             let mut sql =
                 Sql::new("UPDATE feedback SET comment = NULL, masked = NULL WHERE request_id IN (SELECT t.request_id");
             sql.push(from).bind(value).push(" LIMIT ").bind(BATCH).push(") RETURNING request_id");
-            let rows = i64::try_from(sql.fetch(self.pool()).await?.len()).unwrap_or(BATCH);
+            let rows = i64::try_from(sql.fetch(self.writer()).await?.len()).unwrap_or(BATCH);
             gone += rows;
             if rows == 0 {
                 return Ok(gone);
@@ -241,7 +241,7 @@ impl Database {
         loop {
             let mut sql = Sql::new("DELETE FROM usage_records WHERE id IN (SELECT t.id");
             sql.push(FROM).bind(before).push(" LIMIT ").bind(BATCH).push(") RETURNING id");
-            let rows = i64::try_from(sql.fetch(self.pool()).await?.len()).unwrap_or(BATCH);
+            let rows = i64::try_from(sql.fetch(self.writer()).await?.len()).unwrap_or(BATCH);
             gone += rows;
             if rows == 0 {
                 return Ok(gone);
@@ -272,7 +272,7 @@ impl Database {
         .bind(month.name.as_str())
         .bind(month.start)
         .bind(month.end)
-        .execute(self.pool())
+        .execute(self.writer())
         .await?;
         Ok(())
     }
@@ -297,7 +297,7 @@ impl Database {
                 self.freeze(&month).await?;
                 sqlx::query("DELETE FROM pseudonym_keys WHERE month = $1")
                     .bind(month.name.as_str())
-                    .execute(self.pool())
+                    .execute(self.writer())
                     .await?;
             }
             gone.push(month.name);

@@ -163,7 +163,7 @@ impl Database {
         sql.bind(owner).push(", lease_until = ").bind(until);
         sql.push(" WHERE id = (SELECT MIN(id) FROM eval_runs WHERE state = 'running' AND lease_until < ").bind(now());
         sql.push(") AND lease_until < ").bind(now()).push(" RETURNING id");
-        Ok(sql.fetch(self.pool()).await?.first().map(|row| row.try_get("id")).transpose()?)
+        Ok(sql.fetch(self.writer()).await?.first().map(|row| row.try_get("id")).transpose()?)
     }
 
     /// Keeps a run; false when it is no longer this process's, or was stopped.
@@ -173,7 +173,7 @@ impl Database {
                 .bind(until)
                 .bind(id)
                 .bind(owner)
-                .execute(self.pool())
+                .execute(self.writer())
                 .await?;
         Ok(done.rows_affected() == 1)
     }
@@ -188,7 +188,7 @@ impl Database {
         .bind(reason)
         .bind((state != "running").then(now))
         .bind(id)
-        .execute(self.pool())
+        .execute(self.writer())
         .await?;
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Database {
              WHERE id = $1 AND state <> 'running'",
         )
         .bind(id)
-        .execute(self.pool())
+        .execute(self.writer())
         .await?;
         Ok(())
     }
@@ -217,7 +217,7 @@ impl Database {
             sql.push(" AND EXISTS (SELECT 1 FROM evaluation_contents c WHERE c.id = ").bind(record).push(")");
         }
         sql.push(" ON CONFLICT (run_id, key) DO UPDATE SET failed = excluded.failed, answer = excluded.answer");
-        sql.fetch(self.pool()).await?;
+        sql.fetch(self.writer()).await?;
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! What ingestion writes of a document: its chunks, how often their terms occur, which are indexed, how it ended. Every
 //! change is made only while the worker that makes it holds the document's job.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
-use super::jobs::Stage;
+use super::jobs::{Stage, tell};
 use super::sql::Sql;
 use super::{Database, StoreError, now};
 use crate::passage;
@@ -78,14 +78,37 @@ fn read_work(row: &AnyRow) -> Result<Work, sqlx::Error> {
     })
 }
 
-/// Whether the worker holds the job, whose row stays locked until the end of the transaction.
-async fn holds(tx: &mut Transaction<'static, Any>, document: i64, owner: &str) -> Result<bool, StoreError> {
-    let held = sqlx::query("UPDATE ingestion_jobs SET owner = owner WHERE document_id = $1 AND owner = $2")
-        .bind(document)
-        .bind(owner)
-        .execute(&mut **tx)
-        .await?;
-    Ok(held.rows_affected() > 0)
+/// A document that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut<'a> {
+    pub document: i64,
+    pub pages: Option<i64>,
+    pub chunks: &'a [NewChunk],
+}
+
+/// Chunks of a document that are added to it, at a place and after.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    pub document: i64,
+    pub position: i64,
+    pub chunks: &'a [NewChunk],
+}
+
+/// Which of these jobs the worker holds; their rows stay locked until the end of the transaction.
+async fn held(
+    tx: &mut Transaction<'static, Any>,
+    documents: impl IntoIterator<Item = i64>,
+    owner: &str,
+) -> Result<BTreeSet<i64>, StoreError> {
+    let mut sql = Sql::new("UPDATE ingestion_jobs SET owner = owner WHERE owner = ");
+    sql.bind(owner).push(" AND document_id IN ").bind_list(documents).push(" RETURNING document_id");
+    let rows = sql.fetch(&mut **tx).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+/// A number for each of these documents, from rows of `document_id` and `n`; none where there is no row.
+fn numbers(rows: &[AnyRow]) -> Result<BTreeMap<i64, i64>, sqlx::Error> {
+    rows.iter().map(|row| Ok((row.try_get("document_id")?, row.try_get("n")?))).collect()
 }
 
 impl Database {
@@ -115,46 +138,53 @@ impl Database {
         Ok(!sql.fetch(self.pool()).await?.is_empty())
     }
 
-    /// Stores the chunks of a document that was read, after those it was given, and hands it over to the embedders. False
-    /// when the job is not held any more: then nothing was done.
+    /// Stores the chunks of documents of one collection that were read, after those they were given, and hands them over
+    /// to the embedders. Which ones: those that are not held any more are left as they are.
     pub async fn store_chunks(
         &self,
-        work: &Work,
+        collection: i64,
         owner: &str,
-        pages: Option<i64>,
-        chunks: &[NewChunk],
-    ) -> Result<bool, StoreError> {
+        cuts: &[Cut<'_>],
+    ) -> Result<BTreeSet<i64>, StoreError> {
         let mut tx = self.begin().await?;
-        if !holds(&mut tx, work.document, owner).await? {
-            return Ok(false);
+        let held = held(&mut tx, cuts.iter().map(|cut| cut.document), owner).await?;
+        let cuts: Vec<&Cut<'_>> = cuts.iter().filter(|cut| held.contains(&cut.document)).collect();
+        if cuts.is_empty() {
+            return Ok(held);
         }
         // The row of the collection first: who gives chunks meanwhile has it too.
-        count_chunks(&mut tx, work.collection, 0, 0).await?;
-        let given: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM chunks WHERE document_id = $1")
-            .bind(work.document)
-            .fetch_one(&mut *tx)
+        count_chunks(&mut tx, collection, 0, 0).await?;
+        let mut sql = Sql::new("SELECT document_id, COUNT(*) AS n FROM chunks WHERE document_id IN ");
+        sql.bind_list(held.iter().copied()).push(" GROUP BY document_id");
+        let given = numbers(&sql.fetch(&mut *tx).await?)?;
+        let given = |document: i64| given.get(&document).copied().unwrap_or(0);
+        let parts: Vec<Part<'_>> = cuts
+            .iter()
+            .map(|cut| Part { document: cut.document, position: given(cut.document), chunks: cut.chunks })
+            .collect();
+        add_chunks(&mut tx, collection, &parts).await?;
+        for cut in cuts {
+            let total = given(cut.document) + count(cut.chunks.len());
+            sqlx::query(
+                "UPDATE ingestion_jobs SET stage = 'embedding', owner = NULL, lease_until = 0, attempts = 0, done = 0, \
+                 total = $1 WHERE document_id = $2",
+            )
+            .bind(total)
+            .bind(cut.document)
+            .execute(&mut *tx)
             .await?;
-        add_chunks(&mut tx, work.collection, work.document, given, chunks).await?;
-        let total = given + count(chunks.len());
-        sqlx::query(
-            "UPDATE ingestion_jobs SET stage = 'embedding', owner = NULL, lease_until = 0, attempts = 0, done = 0, \
-             total = $1 WHERE document_id = $2",
-        )
-        .bind(total)
-        .bind(work.document)
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "UPDATE documents SET status = 'embedding', chunks = $1, pages = $2, updated_at = $3 WHERE id = $4",
-        )
-        .bind(total)
-        .bind(pages)
-        .bind(now())
-        .bind(work.document)
-        .execute(&mut *tx)
-        .await?;
+            sqlx::query(
+                "UPDATE documents SET status = 'embedding', chunks = $1, pages = $2, updated_at = $3 WHERE id = $4",
+            )
+            .bind(total)
+            .bind(cut.pages)
+            .bind(now())
+            .bind(cut.document)
+            .execute(&mut *tx)
+            .await?;
+        }
         tx.commit().await?;
-        Ok(true)
+        Ok(held)
     }
 
     /// The next chunks of these documents that are not indexed, after one.
@@ -174,42 +204,54 @@ impl Database {
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
 
-    /// Marks chunks of one document as indexed, after a flush. A document of which none is left is done, and its job
-    /// with it. `None` when the job is not held any more: what was indexed of it must go.
-    pub async fn mark_indexed(&self, document: i64, owner: &str, chunks: &[i64]) -> Result<Option<Stage>, StoreError> {
+    /// Marks chunks as indexed, after a flush, by their documents. A document of which none is left is done, and its job
+    /// with it; of the others, those in `release` are given back. What each has come to; one whose job is not held any
+    /// more is left out, and what was indexed of it must go.
+    pub async fn mark_indexed(
+        &self,
+        owner: &str,
+        indexed: &BTreeMap<i64, Vec<i64>>,
+        release: &BTreeSet<i64>,
+    ) -> Result<BTreeMap<i64, Stage>, StoreError> {
+        let concerned: BTreeSet<i64> = indexed.keys().chain(release).copied().collect();
         let mut tx = self.begin().await?;
-        if !holds(&mut tx, document, owner).await? {
-            return Ok(None);
-        }
-        for some in chunks.chunks(ROWS) {
-            let mut sql = Sql::new("UPDATE chunks SET indexed = 1 WHERE document_id = ");
-            sql.bind(document).push(" AND id IN ").bind_list(some.iter().copied());
+        let held = held(&mut tx, concerned.iter().copied(), owner).await?;
+        let marked: Vec<i64> =
+            indexed.iter().filter(|(document, _)| held.contains(document)).flat_map(|(_, ids)| ids).copied().collect();
+        for some in marked.chunks(ROWS) {
+            let mut sql = Sql::new("UPDATE chunks SET indexed = 1 WHERE id IN ");
+            sql.bind_list(some.iter().copied());
             sql.fetch(&mut *tx).await?;
         }
-        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM chunks WHERE document_id = $1 AND indexed = 0")
-            .bind(document)
-            .fetch_one(&mut *tx)
-            .await?;
-        let stage = if left == 0 { Stage::Done } else { Stage::Embedding };
-        if stage == Stage::Done {
-            sqlx::query("DELETE FROM ingestion_jobs WHERE document_id = $1").bind(document).execute(&mut *tx).await?;
-        } else {
+        let mut sql = Sql::new("SELECT document_id, COUNT(*) AS n FROM chunks WHERE indexed = 0 AND document_id IN ");
+        sql.bind_list(held.iter().copied()).push(" GROUP BY document_id");
+        let left = numbers(&sql.fetch(&mut *tx).await?)?;
+        let done: Vec<i64> = held.iter().filter(|document| !left.contains_key(document)).copied().collect();
+        let mut sql = Sql::new("DELETE FROM ingestion_jobs WHERE document_id IN ");
+        sql.bind_list(done.iter().copied());
+        sql.fetch(&mut *tx).await?;
+        tell(&mut tx, &done, Stage::Done).await?;
+        let further: Vec<(i64, i64)> =
+            left.iter().filter(|(id, _)| indexed.contains_key(id)).map(|(id, left)| (*id, *left)).collect();
+        for (document, left) in &further {
             sqlx::query("UPDATE ingestion_jobs SET done = total - $1, stage = 'embedding' WHERE document_id = $2")
-                .bind(left)
-                .bind(document)
+                .bind(*left)
+                .bind(*document)
                 .execute(&mut *tx)
                 .await?;
         }
-        sqlx::query(
-            "UPDATE documents SET status = $1, reason_fr = NULL, reason_en = NULL, updated_at = $2 WHERE id = $3",
-        )
-        .bind(stage.as_str())
-        .bind(now())
-        .bind(document)
-        .execute(&mut *tx)
-        .await?;
+        let further: Vec<i64> = further.into_iter().map(|(document, _)| document).collect();
+        tell(&mut tx, &further, Stage::Embedding).await?;
+        let back: Vec<i64> = left.keys().filter(|document| release.contains(document)).copied().collect();
+        if !back.is_empty() {
+            let mut sql =
+                Sql::new("UPDATE ingestion_jobs SET owner = NULL, lease_until = 0, attempts = 0 WHERE document_id IN ");
+            sql.bind_list(back);
+            sql.fetch(&mut *tx).await?;
+        }
         tx.commit().await?;
-        Ok(Some(stage))
+        let stage = |document: &i64| if left.contains_key(document) { Stage::Embedding } else { Stage::Done };
+        Ok(held.iter().map(|document| (*document, stage(document))).collect())
     }
 
     /// Ends a document with a reason; its chunks go. False when the job is not held any more.
@@ -221,7 +263,7 @@ impl Database {
         (french, english): (&str, &str),
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        if !holds(&mut tx, document, owner).await? {
+        if held(&mut tx, [document], owner).await?.is_empty() {
             return Ok(false);
         }
         remove_chunks(&mut tx, collection, document).await?;
@@ -241,36 +283,41 @@ impl Database {
     }
 }
 
-/// Adds chunks to a document, at `position` and after, with the counts of its collection. The collection's row is
-/// locked first, so that those who change one collection follow one another.
+/// Adds chunks to documents of a collection, with its counts. The collection's row is locked first, so that those who
+/// change one collection follow one another.
 pub(crate) async fn add_chunks(
     tx: &mut Transaction<'static, Any>,
     collection: i64,
-    document: i64,
-    position: i64,
-    chunks: &[NewChunk],
+    parts: &[Part<'_>],
 ) -> Result<(), StoreError> {
-    let length = chunks.iter().map(|chunk| chunk.length).sum();
-    count_chunks(tx, collection, count(chunks.len()), length).await?;
-    let first: i64 = sqlx::query_scalar("UPDATE sequences SET value = value + $1 WHERE name = 'chunk' RETURNING value")
-        .bind(count(chunks.len()))
+    let chunks = count(parts.iter().map(|part| part.chunks.len()).sum());
+    let length = parts.iter().flat_map(|part| part.chunks).map(|chunk| chunk.length).sum();
+    count_chunks(tx, collection, chunks, length).await?;
+    let last: i64 = sqlx::query_scalar("UPDATE sequences SET value = value + $1 WHERE name = 'chunk' RETURNING value")
+        .bind(chunks)
         .fetch_one(&mut **tx)
         .await?;
-    let first = first - count(chunks.len()) + 1;
-    for (batch, some) in chunks.chunks(ROWS).enumerate() {
-        let mut sql = Sql::new(
-            "INSERT INTO chunks (id, collection_id, document_id, position, content, metadata, tokens, indexed) VALUES ",
-        );
-        for (nth, chunk) in some.iter().enumerate() {
-            let nth = count(batch * ROWS + nth);
-            sql.push(if nth % count(ROWS) == 0 { "(" } else { ", (" });
-            sql.bind(first + nth).push(", ").bind(collection).push(", ").bind(document).push(", ");
-            sql.bind(position + nth).push(", ").bind(chunk.content.clone()).push(", ").bind(chunk.metadata.clone());
-            sql.push(", ").bind(chunk.tokens).push(", 0)");
+    let mut next = last - chunks;
+    for part in parts {
+        let mut position = part.position;
+        for some in part.chunks.chunks(ROWS) {
+            let mut sql = Sql::new(
+                "INSERT INTO chunks (id, collection_id, document_id, position, content, metadata, tokens, indexed) VALUES ",
+            );
+            for (nth, chunk) in some.iter().enumerate() {
+                next += 1;
+                sql.push(if nth == 0 { "(" } else { ", (" });
+                sql.bind(next).push(", ").bind(collection).push(", ").bind(part.document).push(", ");
+                sql.bind(position).push(", ").bind(chunk.content.clone()).push(", ").bind(chunk.metadata.clone());
+                sql.push(", ").bind(chunk.tokens).push(", 0)");
+                position += 1;
+            }
+            sql.fetch(&mut **tx).await?;
         }
-        sql.fetch(&mut **tx).await?;
     }
-    count_terms(tx, collection, chunks.iter().flat_map(|chunk| chunk.terms.iter().copied()), 1).await
+    let terms: Vec<u32> =
+        parts.iter().flat_map(|part| part.chunks).flat_map(|chunk| chunk.terms.iter().copied()).collect();
+    count_terms(tx, collection, terms.into_iter(), 1).await
 }
 
 /// Takes all chunks of a document away, with the counts of its collection.

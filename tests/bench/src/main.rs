@@ -1,12 +1,13 @@
 //! Measures Guichet beside nginx, both in front of the same mock engine, on one machine.
 //!
 //! `run` does all of it (`make bench`); `engine` and `load` are its parts, for use by hand. `fairness` is a simulation of
-//! lines, and measures nothing.
+//! lines, and measures nothing. `ingest` is another measurement (`make bench-ingest`).
 
 mod child;
 mod engine;
 mod events;
 mod fairness;
+mod ingest;
 mod load;
 mod process;
 mod proxy;
@@ -38,6 +39,8 @@ enum Bench {
     Run(run::Settings),
     /// Simulate the line of a full model, first come first served and fair, and print the figures.
     Fairness(fairness::Settings),
+    /// Measure how busy ingestion keeps an embedding engine.
+    Ingest(ingest::Settings),
     /// Serve as the mock engine.
     Engine {
         #[arg(long, default_value = "127.0.0.1:9100")]
@@ -144,6 +147,7 @@ async fn bench(bench: Bench) -> Result<()> {
             }
         }
         Bench::Fairness(settings) => fairness::run(&settings),
+        Bench::Ingest(settings) => ingest::run(settings).await,
         Bench::Engine { listen } => Ok(engine::serve(TcpListener::bind(listen).await?).await?),
         Bench::Load { at, kind } => {
             let seen = load(at, kind).await;

@@ -68,6 +68,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Sends one request as it stands and reads its answer whole: its status and body.
+    pub async fn whole(&mut self, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+        let head = self.exchange(request).await?;
+        let mut body = Vec::new();
+        while let Some(piece) = self.piece().await? {
+            body.extend_from_slice(piece);
+        }
+        Ok((head.status, body))
+    }
+
     /// The next piece of the body as it arrived, without its framing; `None` at its end.
     /// An answer cut before its end is an `UnexpectedEof`.
     pub async fn piece(&mut self) -> io::Result<Option<&[u8]>> {

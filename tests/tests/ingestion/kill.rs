@@ -1,12 +1,13 @@
 //! `kill -9` at random, twenty times within one ingestion: the end is that of an undisturbed run.
 //!
 //! The corpus is made here. `GUICHET_TEST_CORPUS` names a folder whose `corpus.jsonl` is taken instead: that takes as long
-//! as it is large.
+//! as it is large. No upload is tried twice: between two kills, a gateway takes them all.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use serde_json::Value;
 use sqlx::Row;
 use tests::database::TestDatabase;
@@ -18,6 +19,8 @@ use crate::ingestion::stand::{self, DIMENSIONS, MODEL, PATIENCE, configuration, 
 on_each_database!(twenty_kills_change_nothing);
 
 const KILLS: usize = 20;
+/// The longest wait for a kill with a corpus from outside, in milliseconds.
+const KILL: u64 = 5_000;
 
 /// What is ingested, and how slowly, so that all kills fall within it.
 struct Story {
@@ -25,6 +28,8 @@ struct Story {
     /// Uploaded before each of the first kills.
     share: usize,
     settings: &'static str,
+    /// Uploads at once.
+    uploads: usize,
     /// What the engine takes for each request, and the longest wait for a kill, in milliseconds.
     engine: u64,
     kill: u64,
@@ -38,6 +43,7 @@ impl Story {
                 documents: corpus(150),
                 share: 30,
                 settings: "batch: 2, chunk_tokens: 60",
+                uploads: 1,
                 engine: 300,
                 kill: 2_500,
                 patience: PATIENCE * 2,
@@ -45,7 +51,9 @@ impl Story {
             Some(folder) => {
                 let documents = read(&Path::new(&folder).join("corpus.jsonl"));
                 let share = documents.len() / (KILLS - 5);
-                Story { documents, share, settings: "", engine: 100, kill: 5_000, patience: PATIENCE * 60 }
+                // With two requests of 32 texts at once, twice the longest that all waits for kills take.
+                let engine = KILLS as u64 * KILL * 2 * 64 / documents.len().max(1) as u64;
+                Story { documents, share, settings: "", uploads: 8, engine, kill: KILL, patience: PATIENCE * 60 }
             }
         }
     }
@@ -91,9 +99,7 @@ async fn twenty_kills_change_nothing(backend: Backend) {
 
 async fn undisturbed(backend: Backend, engine: &FakeEngine, story: &Story) -> Left {
     let (gateway, key, collection) = stand::process(backend, engine, story.settings).await;
-    for (name, text) in &story.documents {
-        stand::upload(&gateway, &key, collection, name, text.clone().into()).await;
-    }
+    upload(&gateway, &key, collection, story, story.documents.iter()).await;
     until_done(&gateway, &key, collection, story).await;
     left(gateway, &key, collection).await
 }
@@ -105,9 +111,7 @@ async fn killed(backend: Backend, engine: &FakeEngine, story: &Story) -> Left {
     let mut documents = story.documents.iter();
     for kill in 0..KILLS {
         // Uploads go on between the first kills.
-        for (name, text) in documents.by_ref().take(story.share) {
-            stand::upload(&gateway, &key, collection, name, text.clone().into()).await;
-        }
+        upload(&gateway, &key, collection, story, documents.by_ref().take(story.share)).await;
         tokio::time::sleep(ms(fastrand::u64(0..story.kill))).await;
         let left = unfinished(&gateway, &key, collection).await;
         assert!(left > 0, "kill {kill} comes after the end");
@@ -118,6 +122,20 @@ async fn killed(backend: Backend, engine: &FakeEngine, story: &Story) -> Left {
     engine.script_model(MODEL, Embeddings::of(DIMENSIONS));
     until_done(&gateway, &key, collection, story).await;
     left(gateway, &key, collection).await
+}
+
+/// Uploads documents, some at once.
+async fn upload<'a>(
+    gateway: &TestApp,
+    key: &Key,
+    collection: i64,
+    story: &Story,
+    documents: impl Iterator<Item = (&'a String, &'a String)>,
+) {
+    let upload = |(name, text): (&'a String, &'a String)| async move {
+        stand::upload(gateway, key, collection, name, text.clone().into()).await;
+    };
+    futures_util::stream::iter(documents).for_each_concurrent(story.uploads, upload).await;
 }
 
 async fn list(gateway: &TestApp, key: &Key, collection: i64) -> Vec<Value> {
@@ -134,9 +152,16 @@ async fn list(gateway: &TestApp, key: &Key, collection: i64) -> Vec<Value> {
     }
 }
 
-async fn unfinished(gateway: &TestApp, key: &Key, collection: i64) -> usize {
-    let all = list(gateway, key, collection).await;
-    all.iter().filter(|document| document["status"] != "done").count()
+async fn unfinished(gateway: &TestApp, key: &Key, collection: i64) -> u64 {
+    let count = async |status: &str| {
+        let path = format!("/v1/documents?collection_id={collection}&limit=1{status}");
+        let (status, page) = gateway.get(&path, &key.secret).await;
+        assert_eq!(status, 200, "{page}");
+        page["total"].as_u64().unwrap_or_else(|| panic!("no total in {page}"))
+    };
+    // In this order: more are done by then, never fewer.
+    let all = count("").await;
+    all - count("&status=done").await.min(all)
 }
 
 async fn until_done(gateway: &Process, key: &Key, collection: i64, story: &Story) {
@@ -147,7 +172,8 @@ async fn until_done(gateway: &Process, key: &Key, collection: i64, story: &Story
             return;
         }
         assert!(started.elapsed() < story.patience, "{left} are not done; the log says: {}", gateway.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // Counting a large corpus is work too.
+        tokio::time::sleep(story.patience / 1_000).await;
     }
 }
 

@@ -18,9 +18,10 @@ async fn waiting(stand: &Stand) -> u64 {
 
 async fn a_small_document_is_not_behind_a_thousand(backend: Backend) {
     const MANY: u64 = 300;
-    let stand = Stand::start(backend).await;
+    // About four seconds of work, of which a turn is half of one.
+    let stand = Stand::with(backend, "batch: 4", "").await;
     let gate = Gate::closed();
-    stand.engine.script_model(MODEL, Reply::from(Embeddings::of(DIMENSIONS)).after(ms(50)).behind(&gate));
+    stand.engine.script_model(MODEL, Reply::from(Embeddings::of(DIMENSIONS)).after(ms(100)).behind(&gate));
     for nth in 0..MANY {
         stand.upload(&format!("{nth}.txt"), format!("Le texte numéro {nth} de la première administration.")).await;
     }
