@@ -13,7 +13,8 @@ BENCH ?=
 GUICHET_SOURCES = $(shell find gateway rag prompts Cargo.toml Cargo.lock -type f 2>/dev/null)
 BENCH_SOURCES = $(shell find tests/bench Cargo.toml Cargo.lock -type f 2>/dev/null)
 
-.PHONY: help demo demo-check test lint audit docs fuzz bench bench-gateway bench-ingest bench-scale bench-retrieval
+.PHONY: help demo demo-check demo-eval test lint audit docs fuzz bench bench-gateway bench-ingest bench-scale \
+  bench-retrieval
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,6 +24,9 @@ demo: ## real open models behind Guichet, from nothing; Ctrl-C stops it
 
 demo-check: ## the same, unattended: fails if any step does
 	@python3 deploy/demo/demo.py check
+
+demo-eval: ## a product evaluated on real answers: traffic, people, a judge, report, gate (small models, unattended)
+	@python3 deploy/demo/demo.py evaluate
 
 test: ## everything: unit, HTTP, both databases, real clients, real engine
 	@tests/run.sh

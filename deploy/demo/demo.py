@@ -23,7 +23,7 @@ from pathlib import Path
 import cache
 from build import ROOT, Build
 from engines import Engines
-from evaluation import JUDGE, Evaluation
+from evaluation import JUDGE, PROMPT_FILES, Evaluation
 from failure import Failure
 from gateway import Gateway
 from process import Children, free_port
@@ -136,6 +136,9 @@ JUDGING = """  - id: {judge}
     deployments:
       - {{name: judge-local, url: "http://127.0.0.1:{port}/v1", engine: llamacpp, engine_model: {alias}, hosting: local}}
 
+prompts:
+  folder: {prompts}
+
 evaluation: {{}}
 """
 
@@ -158,7 +161,9 @@ def evaluate(asked):
                 follow(screen, tasks, lambda: f"{build.step} · {fetching(engines)}")
             engines.start(ports["chat"], ports["embeddings"], folder / "logs", ports["judge"])
             gateway = Gateway(asked.guichet or build.binary, folder, children)
-            more = JUDGING.format(judge=JUDGE, port=ports["judge"], alias=engines.judge.alias)
+            more = JUDGING.format(
+                judge=JUDGE, port=ports["judge"], alias=engines.judge.alias, prompts=json.dumps(str(PROMPT_FILES))
+            )
             gateway.configure(ports["gateway"], ports["chat"], ports["embeddings"], more)
             gateway.start()
             engines.wait()

@@ -1,7 +1,8 @@
 """The evaluation of a product on real answers, from the first request to the gate: `make demo-eval`.
 
-What is real: the requests, the redaction, the sample, the answers of both models, the judge and its failures, every figure.
-What is scripted, and said so on screen: the three people who annotate, each with a known bias.
+What is real: the requests, the redaction, the samples, the answers of both models, the judge and its failures, every figure.
+What is scripted, and said so on screen: the three people who annotate, each with a known bias. The judge is as small as it
+must be here, and too small to judge well: that the figures show it is part of what is demonstrated.
 """
 
 import csv
@@ -18,6 +19,8 @@ from walk import expect
 MODEL = "openweight-small"
 JUDGE = "openweight-judge"
 GRID = Path(__file__).with_name("grid.yaml")
+# The prompts of a judge that learns from examples.
+PROMPT_FILES = Path(__file__).with_name("prompts")
 ORGANIZATION = "Ministère de l'Accueil"
 
 QUESTIONS = [
@@ -31,11 +34,20 @@ QUESTIONS = [
     "Comment obtenir un extrait d'acte de mariage ?",
     "Que faire en cas de perte de carte d'identité ?",
     "Comment voter par procuration ?",
+    "Comment obtenir un permis de construire pour un abri de jardin ?",
+    "Quelles aides existent pour faire garder un jeune enfant ?",
+    "Comment s'inscrire sur les listes électorales ?",
+    "Que faire après la perte de la carte grise ?",
 ]
+# What people annotate of it: ten answers of each prompt are ten different users, the fewest a report shows figures of.
+# The judge reads all, and eight more than people do: the fewest that a judge is corrected with.
+ANNOTATED = 20
 PROMPTS = {
     "court": "Réponds en français, en une seule phrase courte.",
     "long": "Réponds en français à un usager de l'administration, en trois phrases au plus.",
 }
+# Seconds that an engine may take to come back.
+PATIENCE = 180
 SECRET = "camille.martin@exemple.fr"
 
 # Who annotates, how, and what is to be seen of it in the figures: (name, answers to « juste », to « clair »).
@@ -44,6 +56,9 @@ ANNOTATORS = [
     ("sévère", lambda text: len(text) > 120, lambda text: 2 if len(text) < 300 else 1),
     ("indulgent", lambda text: True, lambda text: 3),
 ]
+
+
+REASONS = {"not_json": "pas le JSON demandé", "off_scale": "hors de l'échelle", "quote_not_literal": "citation inventée"}
 
 
 class Evaluation:
@@ -98,7 +113,7 @@ class Evaluation:
                     "user": f"usager-{place}",
                     "metadata": {"use": name},
                 }
-                answer, _ = self.product.call("POST", "/v1/chat/completions", body)
+                answer = self.answer(body)
                 expect(answer["choices"][0]["message"]["content"], "une réponse est vide")
             self.screen.progress(f"  {2 * (place + 1)} / {2 * len(QUESTIONS)} requêtes")
         self.screen.done(f"{2 * len(QUESTIONS)} requêtes répondues")
@@ -110,13 +125,15 @@ class Evaluation:
         while len(reader.call("GET", "/v1/eval/records?limit=1000&held=true")[0]["data"]) < 2 * len(QUESTIONS):
             expect(time.monotonic() < until, "les contenus n'arrivent pas")
             time.sleep(0.2)
-        form = {"name": "demonstration", "size": 2 * len(QUESTIONS), "by": ["use"], "seed": 7}
-        self.sample = self.post(reader, "/v1/eval/samples", form)
-        self.dataset = self.post(reader, "/v1/eval/datasets", {"name": "demonstration", "sample_id": self.sample["id"]})
+        form = {"name": "toutes", "size": 2 * len(QUESTIONS), "by": ["use"], "seed": 7}
+        everything = self.post(reader, "/v1/eval/samples", form)
+        self.sample = self.post(reader, "/v1/eval/samples", form | {"name": "annotees", "size": ANNOTATED})
+        self.dataset = self.post(reader, "/v1/eval/datasets", {"name": "demonstration", "sample_id": everything["id"]})
         items = reader.call("GET", f"/v1/eval/datasets/{self.dataset['id']}/items?limit=1000")[0]["data"]
         text = json.dumps(items, ensure_ascii=False)
         expect(SECRET not in text and "[email]" in text, "le courriel n'est pas masqué")
         self.screen.line(f"  {len(items)} éléments · version {self.dataset['hash'][:16]}… · graine 7")
+        self.screen.line(f"  {self.sample['drawn']} à faire relire, autant sous chaque consigne : les personnes sont rares")
         self.screen.line("  « Mon courriel est [email]. » : masqué avant d'être écrit")
 
     def annotate(self):
@@ -145,14 +162,16 @@ class Evaluation:
         agreement = reader.call("GET", f"/v1/eval/campaigns/{campaign}/agreement")[0]
         (self.folder / "accord.json").write_text(json.dumps(agreement, ensure_ascii=False, indent=2))
         self.human = self.guichet("eval", "campaign", "export", str(campaign), "--evidence")
-        self.screen.line(f"  accord : {self.folder / 'accord.json'}")
+        self.screen.line("  accord des personnes (α de Krippendorff ; sous 0,67, on ne conclut pas) :")
+        for criterion in agreement["criteria"]:
+            self.screen.line(f"    {criterion['criterion']:<10} {self.alpha(criterion['alpha'])}")
 
     def judge(self):
         self.screen.title("Un juge d'une autre famille relit les mêmes réponses")
         reader = self.evaluator[1]
         ask = {
             "dataset_id": self.dataset["id"], "project_id": self.project, "grid": GRID.read_text(), "criterion": "juste",
-            "judges": [JUDGE], "constrained": True, "max_tokens": 120,
+            "judges": [JUDGE], "constrained": True, "max_tokens": 256,
         }
         try:
             reader.call("POST", "/v1/eval/judges", ask | {"judges": [MODEL]})
@@ -162,8 +181,10 @@ class Evaluation:
         self.screen.line("  le modèle lui-même : refusé, un juge ne note pas sa famille")
         judged = self.ended(reader, "judges", ask)
         count = judged["judged"]["judges"][JUDGE]
-        self.screen.line(f"  {count['asked']} demandes · {count['read']} lisibles · illisibles : {count['unreadable'] or 'aucune'}")
+        self.screen.line(f"  {self.counted(count)}")
         self.judged = self.text(reader, f"/v1/eval/judges/{judged['id']}/evidence")
+        (self.folder / "juge.json").write_text(json.dumps(judged["judged"], ensure_ascii=False, indent=2))
+        self.screen.line(f"  accord du juge avec les personnes (κ de Cohen) : {self.together()}")
 
     def experiment(self):
         self.screen.title("Les mêmes questions soumises aux deux consignes : le coût d'abord")
@@ -185,12 +206,13 @@ class Evaluation:
         reader = self.evaluator[1]
         ask = {
             "experiment_id": self.run["id"], "project_id": self.project, "grid": GRID.read_text(), "judges": [JUDGE],
-            "constrained": True, "max_tokens": 120,
+            "constrained": True, "max_tokens": 256,
         }
         pair = {"criterion": "preferee", "candidate": f"{MODEL}/court", "against": f"{MODEL}/long"}
         judged = self.ended(reader, "judges", ask | pair)
         count = judged["judged"]["judges"][JUDGE]
-        self.screen.line(f"  {count['asked']} demandes · {count['order_decided']} paires où l'ordre a décidé : des nuls")
+        self.screen.line(f"  {self.counted(count)}")
+        self.screen.line(f"  {count['order_decided']} paires sur {judged['judged']['items']} où l'ordre a décidé : des nuls")
         self.duels = self.text(reader, f"/v1/eval/judges/{judged['id']}/duels")
         self.sides = {}
         for name in PROMPTS:
@@ -213,7 +235,7 @@ class Evaluation:
         outputs = [self.folder / f"rapport.{form}" for form in ("html", "md", "json", "csv", "parquet")]
         words = [word for path in outputs for word in ("--output", str(path))]
         more = ["--duels", str(duels)] if self.duels.count("\n") > 1 else []
-        self.guichet("eval", "report", str(GRID), "--evidence", str(evidence), "--seed", "echantillon=7", *more, *words)
+        self.guichet("eval", "report", str(GRID), "--evidence", str(evidence), "--seed", "echantillon=7", "--prompts", str(PROMPT_FILES), *more, *words)
         self.screen.line(f"  {outputs[0]}")
 
     def gate(self):
@@ -229,7 +251,50 @@ class Evaluation:
             self.screen.line(f"  {line}")
         self.screen.note(f"  code de sortie {result.returncode} (0 passe, 1 régression, 2 non concluant)")
 
+    # What is read out of figures.
+
+    def counted(self, count):
+        why = ", ".join(f"{REASONS[reason]} : {times}" for reason, times in count["unreadable"].items())
+        said = f"{count['asked']} demandes · {count['read']} verdicts lisibles · {count['failed']} sans réponse"
+        return f"{said} · illisibles : {why or 'aucun'}"
+
+    def alpha(self, told):
+        if "refused" in told:
+            return f"pas de chiffre : {told['refused']['fr']}"
+        interval = told["interval"]
+        bounds = "sans intervalle" if "refused" in interval else f"{interval['low']:.2f} à {interval['high']:.2f}"
+        return f"{told['estimate']:.2f} ({bounds})"
+
+    def together(self):
+        """What most people said of an item, beside what the judge said of it."""
+        people = {}
+        for row in csv.DictReader(io.StringIO(self.human)):
+            if row["criterion"] == "juste" and row["value"]:
+                people.setdefault(row["item"], []).append(row["value"])
+        verdicts = {row["item"]: row["value"] for row in csv.DictReader(io.StringIO(self.judged)) if row["value"]}
+        pairs = [(max(set(said), key=said.count), verdicts[item]) for item, said in people.items() if item in verdicts]
+        table = self.folder / "juge-et-personnes.csv"
+        lines = [f"{yes(one)},{yes(other)}" for one, other in pairs if other != "n/a"]
+        table.write_text("\n".join(["first,second", *lines]) + "\n")
+        result = self.process("eval", "stat", "cohen-kappa", "--input", str(table))
+        told = json.loads(result.stdout)
+        if "refused" in told:
+            return f"pas de chiffre : {told['refused']['fr']}"
+        # Rounded first: there is no « -0.00 ».
+        return f"{round(told['result']['kappa']['estimate'], 2) + 0.0:.2f} sur {len(lines)} éléments"
+
     # How it speaks to the gateway.
+
+    def answer(self, body):
+        """A chat; asked again for a while where a machine with too much to do does not answer in time."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            answer, _ = self.product.call("POST", "/v1/chat/completions", body, (200, 502, 503, 504))
+            if "choices" in answer:
+                return answer
+            if time.monotonic() > until:
+                raise Failure(answer["detail"])
+            time.sleep(2)
 
     def post(self, client, path, body):
         return client.call("POST", path, body, (200, 201))[0]
@@ -273,6 +338,10 @@ class Evaluation:
         if result.returncode != 0:
             raise Failure(f"guichet {' '.join(words)} : {result.stderr.strip() or result.stdout.strip()}")
         return result.stdout
+
+
+def yes(value):
+    return "oui" if value in ("oui", "true", "1", "yes") else "non"
 
 
 def joined(*tables):

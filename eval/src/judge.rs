@@ -1,5 +1,6 @@
 //! What a judge answered: read strictly, settled over orders and panels, and counted whether it can be read or not.
 
+mod quotable;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::grid::Scale;
 use crate::metrics::citation::is_literal;
 
+pub use quotable::quotable;
 pub use tally::{Count, Heard, Tally};
 
 /// Why an answer is no verdict. It is counted and shown; it never leaves the denominator unseen.

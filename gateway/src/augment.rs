@@ -26,6 +26,7 @@ use crate::openai::annex::Annex;
 use crate::openai::{Edits, Head};
 use crate::policy::identity::Principal;
 use crate::prompts::{Call, Rendered};
+use crate::recorder::capture::{Capture, Passage as Noted};
 use crate::retriever::{self, Plan, SearchRequest};
 use conversation::Conversation;
 
@@ -45,6 +46,8 @@ pub struct Augmented {
     pub class: DataClass,
     pub rendered: Rendered,
     pub annex: Annex,
+    /// What was found, where the caller's project lets content be kept.
+    pub noted: Vec<Noted>,
 }
 
 /// Whether a chat asks for a search, and which: `search: true` with `search_args`, or a tool of type `search`.
@@ -116,8 +119,12 @@ pub async fn augment(
     let rendered = app.prompts.load().apply(&call)?;
     let messages = conversation.with(&rendered);
     let (body, class) = (rewritten(head, &asked, &messages), plan.class);
+    let noted = match app.recorder.capture.is_some() && Capture::concerns(who) {
+        true => packed.noted(&answer.results),
+        false => Vec::new(),
+    };
     let annex = notes::annex(answer.results, packed, asked.request, plan);
-    Ok(Augmented { body, class, rendered, annex })
+    Ok(Augmented { body, class, rendered, annex, noted })
 }
 
 /// The body without what asked for the search, and with other messages.

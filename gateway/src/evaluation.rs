@@ -26,9 +26,41 @@ pub mod retention;
 pub mod runs;
 pub mod sample;
 
+use std::borrow::Cow;
+
 use ::eval::grid::{GUICHET_1, Grid};
 
 use crate::error::{ApiError, ApiResult};
+use crate::store::grids::GridName;
+use crate::store::{Actor, Database};
+
+/// The text of a grid that is said by its text or by its name: `id@version`, or `guichet-1` for the shipped one. A stored one
+/// never changes from then on.
+///
+/// # Errors
+/// 400 where the organization knows no grid of that name.
+pub async fn grid_text<'a>(
+    database: &Database,
+    actor: Actor,
+    organization: Option<i64>,
+    said: &'a str,
+) -> ApiResult<Cow<'a, str>> {
+    if !GridName::parse(said).is_some_and(|name| name.is_plain()) {
+        return Ok(Cow::Borrowed(said));
+    }
+    match campaign::grid::find(database, organization, said).await?.0 {
+        campaign::grid::Found::Shipped(_, document) => Ok(Cow::Borrowed(document)),
+        campaign::grid::Found::Stored(number) => {
+            let stored = database.grid(number).await?.ok_or_else(ApiError::not_found)?;
+            if stored.used.is_none() {
+                let mut change = database.edit(actor).await?;
+                change.use_grid(number).await?;
+                change.commit().await?;
+            }
+            Ok(Cow::Owned(stored.document))
+        }
+    }
+}
 
 /// A grid by its text, or the shipped one by its name.
 ///

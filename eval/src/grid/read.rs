@@ -8,6 +8,15 @@ use super::problem::Problem;
 /// A minimum when neither the criterion nor the grid says one.
 const MINIMUM: usize = 30;
 
+/// What to say of a yes or no where a word is wanted: YAML takes a bare `y` for one.
+const UNQUOTED: ((&str, &str), (&str, &str)) = (
+    (
+        "un oui ou non là où il faut un texte : sans guillemets, y, n, yes, no, on, off, true et false en sont en YAML",
+        "a yes or no where a text is wanted: unquoted, y, n, yes, no, on, off, true and false are such in YAML",
+    ),
+    ("mettez-le entre guillemets : 'y'", "put it in quotes: 'y'"),
+);
+
 struct Reader<'a> {
     problems: &'a mut Vec<Problem>,
 }
@@ -315,6 +324,7 @@ impl Reader<'_> {
         for (path, value) in self.list(place, key, false) {
             match value.as_str() {
                 Some(word) if !word.trim().is_empty() => words.push(word.to_owned()),
+                _ if value.is_boolean() => self.tell(path, UNQUOTED.0, UNQUOTED.1),
                 _ => self.tell(path, ("il faut ici un texte", "a text is wanted here"), ("écrivez-le", "write it")),
             }
         }
@@ -328,7 +338,11 @@ impl Reader<'_> {
             _ => None,
         };
         if word.is_none() {
-            self.tell(place.at(key), ("il manque un texte", "a text is missing"), ("écrivez-le", "write it"));
+            let (message, remedy) = match place.map.get(key) {
+                Some(Value::Bool(_)) => UNQUOTED,
+                _ => (("il manque un texte", "a text is missing"), ("écrivez-le", "write it")),
+            };
+            self.tell(place.at(key), message, remedy);
         }
         word
     }

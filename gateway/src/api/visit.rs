@@ -98,6 +98,8 @@ pub struct Visit {
     pub class: DataClass,
     /// What is to be put into the answer.
     pub annex: Option<Box<Annex>>,
+    /// What a search found for it, to be kept with its content.
+    noted: Vec<capture::Passage>,
     endpoint: Endpoint,
     weight: Weight,
     /// Where the caller's limits stand, once they were asked.
@@ -139,7 +141,8 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
     };
     turn.parameters(head.parameters());
     let class = caller.who.data_class();
-    let mut visit = Visit { app, caller, body, turn, class, annex: None, endpoint, weight, standing: None };
+    let mut visit =
+        Visit { app, caller, body, turn, class, annex: None, noted: Vec::new(), endpoint, weight, standing: None };
     let mut response = match story(&mut visit, &head).await {
         Ok(response) => response,
         Err(error) => {
@@ -221,6 +224,7 @@ impl Visit {
         self.turn.classed(augmented.class);
         self.class = augmented.class;
         self.annex = Some(Box::new(augmented.annex));
+        self.noted = augmented.noted;
         self.weight = Weight::of(&augmented.body);
         self.body = augmented.body;
     }
@@ -277,7 +281,7 @@ impl Visit {
     /// Begins to note the content, where the project agreed to it and live sampling takes it.
     pub fn note_content(&mut self, head: &Head<'_>, model: &Model, messages: Option<&str>) {
         let Some(kept) = &self.app.recorder.capture else { return };
-        let content = kept.begin(&capture::Asked {
+        let mut content = kept.begin(&capture::Asked {
             who: &self.caller.who,
             endpoint: self.endpoint,
             model: &model.id,
@@ -286,6 +290,9 @@ impl Visit {
             messages,
             prompt: self.turn.prompt_id(),
         });
+        if let Some(content) = &mut content {
+            content.retrieved(std::mem::take(&mut self.noted));
+        }
         self.turn.content = content;
     }
 

@@ -22,12 +22,10 @@ fn fields(answer: &str, results: &[Found], packing: &Packing, request: &SearchRe
     let mut citations = Citations::of(passages.len());
     citations.push(answer);
     let cited = citations.cited();
-    let number_of =
-        |id: i64| passages.iter().find(|passage| passage.chunks.contains(&id)).map(|passage| passage.number);
     let found: Vec<Value> = results
         .iter()
         .map(|found| {
-            let number = number_of(found.passage.id);
+            let number = packing.number(found.passage.id);
             let mut result = found.json(request, plan);
             result["in_prompt"] = number.is_some().into();
             result["cited"] = number.is_some_and(|number| cited.contains(&number)).into();

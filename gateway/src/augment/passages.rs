@@ -7,6 +7,7 @@ use rag::pack::{Found as Piece, Packed, pack as pack_pieces};
 use serde_json::{Value, json};
 
 use crate::passage;
+use crate::recorder::capture::Passage as Noted;
 use crate::retriever::Found;
 use crate::store::passages::Passage;
 
@@ -45,6 +46,27 @@ pub fn pack(results: &[Found], budget: usize) -> Packing {
 }
 
 impl Packing {
+    /// The number of the passage that holds a chunk; none where it was left out of the prompt.
+    pub fn number(&self, chunk: i64) -> Option<usize> {
+        self.packed.passages.iter().find(|passage| passage.chunks.contains(&chunk)).map(|passage| passage.number)
+    }
+
+    /// What was found, as evaluation keeps it; which of it the answer cites is known later.
+    pub fn noted(&self, results: &[Found]) -> Vec<Noted> {
+        let noted = (1..).zip(results).map(|(rank, found)| {
+            let number = self.number(found.passage.id);
+            Noted {
+                rank,
+                text: found.passage.content.clone(),
+                document: Some(found.passage.document_name.clone()),
+                in_prompt: number.is_some(),
+                cited: false,
+                number,
+            }
+        });
+        noted.collect()
+    }
+
     /// The variable `passages` of the prompt.
     pub fn variables(&self) -> Value {
         let one =

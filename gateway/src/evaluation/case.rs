@@ -32,7 +32,8 @@ pub struct Question {
     /// Families of models that the catalogue does not name. What the catalogue says stands.
     #[serde(default)]
     pub families: BTreeMap<String, String>,
-    /// Asks engines to hold judges to the JSON wanted (`response_format`), where they can. Quotes stay theirs to invent.
+    /// Asks engines to hold judges to the JSON wanted (`response_format`), where they can: quotes are chosen among the
+    /// sentences of the answer.
     #[serde(default)]
     pub constrained: bool,
     /// Language of the prompt: `fr` or `en`.

@@ -48,12 +48,14 @@ pub fn keep(job: Job) -> Option<Kept> {
         Answer::Events(text) => events(&text),
     };
     let cut = record.outcome != crate::recorder::Outcome::Success;
+    let cited = cited(&passages, &answers);
     let answers: Vec<Value> = answers.into_iter().map(|answer| redactor.answer(answer, cut)).collect();
     let passages = passages
         .into_iter()
         .map(|passage| Passage {
             text: redactor.text(&passage.text),
             document: passage.document.map(|name| redactor.text(&name)),
+            cited: passage.number.is_some_and(|number| cited.contains(&number)),
             ..passage
         })
         .collect();
@@ -84,6 +86,22 @@ pub fn keep(job: Job) -> Option<Kept> {
         id: record.id,
     };
     Some(Kept { record, salt, content })
+}
+
+/// Numbers of the passages that the first answer cites.
+#[cfg(feature = "retrieval")]
+fn cited(passages: &[Passage], answers: &[Value]) -> Vec<usize> {
+    let text = answers.first().and_then(|answer| answer["content"].as_str()).unwrap_or_default();
+    let mut citations =
+        rag::cite::Citations::of(passages.iter().filter_map(|passage| passage.number).max().unwrap_or(0));
+    citations.push(text);
+    citations.cited()
+}
+
+/// Without retrieval nothing is found, and nothing is cited.
+#[cfg(not(feature = "retrieval"))]
+fn cited(_: &[Passage], _: &[Value]) -> Vec<usize> {
+    Vec::new()
 }
 
 fn salt() -> Option<String> {

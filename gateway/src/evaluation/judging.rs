@@ -13,6 +13,9 @@ use serde_json::{Map, Value, json};
 use super::ask::{Answer, Ask};
 use crate::prompts::{Library, Prompt, PromptError};
 
+/// Letters of the reason that a judge held to a schema may give: a small model would fill the whole answer with it.
+const REASON: usize = 240;
+
 /// An answer to judge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
@@ -207,7 +210,7 @@ impl<'a> Judging<'a> {
             let Some(answer) = &subject.answer else { continue };
             for judge in self.judges {
                 let variables = [("scale", json!(self.levels)), ("answer", json!(answer))];
-                asks.push(self.ask(subject, judge, "one", variables.to_vec())?);
+                asks.push(self.ask(subject, judge, ("one", &[("quote", answer)]), variables.to_vec())?);
             }
         }
         Ok(asks)
@@ -224,14 +227,22 @@ impl<'a> Judging<'a> {
             for judge in self.judges {
                 for (order, a, b) in [("straight", one, other), ("swapped", other, one)] {
                     let variables = [("answer_a", json!(a)), ("answer_b", json!(b))];
-                    asks.push(self.ask(first, judge, order, variables.to_vec())?);
+                    let quoted = [("quote_a", a.as_str()), ("quote_b", b.as_str())];
+                    asks.push(self.ask(first, judge, (order, &quoted), variables.to_vec())?);
                 }
             }
         }
         Ok(asks)
     }
 
-    fn ask(&self, subject: &Subject, judge: &str, order: &str, own: Vec<(&str, Value)>) -> Result<Ask> {
+    /// `quoted`: each key of the verdict that holds a quote, and the answer it is from.
+    fn ask(
+        &self,
+        subject: &Subject,
+        judge: &str,
+        (order, quoted): (&str, &[(&str, &str)]),
+        own: Vec<(&str, Value)>,
+    ) -> Result<Ask> {
         let question = if self.french { &self.criterion.question.fr } else { &self.criterion.question.en };
         let mut variables = Map::new();
         let all = [("criterion", json!(question)), ("question", json!(subject.question))];
@@ -253,29 +264,35 @@ impl<'a> Judging<'a> {
             key: key(subject, judge, order),
             model: judge.to_owned(),
             messages: json!(rendered.messages),
-            settings: self.settings(),
+            settings: self.settings(quoted),
             about: about.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         })
     }
 
-    fn settings(&self) -> Map<String, Value> {
+    fn settings(&self, quoted: &[(&str, &str)]) -> Map<String, Value> {
         let mut settings = Map::from_iter([("temperature".to_owned(), json!(0))]);
         if self.constrained {
-            let text = json!({"type": "string"});
-            let values = self.levels.iter().map(|level| level.value.as_str()).chain(["n/a"]).collect::<Vec<&str>>();
-            let properties = match self.compares_pairs() {
-                true => {
-                    json!({"reason": text, "quote_a": text, "quote_b": text, "winner": {"enum": ["A", "B", "tie"]}})
-                }
-                false => json!({"reason": text, "quote": text, "value": {"enum": values}}),
-            };
-            let required: Vec<&String> = properties.as_object().into_iter().flat_map(Map::keys).collect();
-            let schema = json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
-            let format =
-                json!({"type": "json_schema", "json_schema": {"name": "verdict", "strict": true, "schema": schema}});
-            settings.insert("response_format".to_owned(), format);
+            settings.insert("response_format".to_owned(), self.verdict(quoted));
         }
         settings
+    }
+
+    /// The JSON that a judge is held to: a reason that ends, quotes chosen among what was written, a value of the scale.
+    fn verdict(&self, quoted: &[(&str, &str)]) -> Value {
+        let mut properties = Map::from_iter([("reason".to_owned(), json!({"type": "string", "maxLength": REASON}))]);
+        for (key, answer) in quoted {
+            let pieces: Vec<&str> = judge::quotable(answer).into_iter().chain([""]).collect();
+            properties.insert((*key).to_owned(), json!({"enum": pieces}));
+        }
+        let (key, values) = match self.compares_pairs() {
+            true => ("winner", vec!["A", "B", "tie"]),
+            false => ("value", self.levels.iter().map(|level| level.value.as_str()).chain(["n/a"]).collect()),
+        };
+        properties.insert(key.to_owned(), json!({"enum": values}));
+        let required: Vec<&String> = properties.keys().collect();
+        let schema =
+            json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+        json!({"type": "json_schema", "json_schema": {"name": "verdict", "strict": true, "schema": schema}})
     }
 
     /// What the answers to [`Judging::asks`] come to.

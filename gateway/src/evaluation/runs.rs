@@ -87,7 +87,7 @@ pub struct JudgingAsk {
     pub dataset_id: Option<i64>,
     /// Who pays: a project of the dataset’s organization.
     pub project_id: i64,
-    /// The grid, its whole text; or `guichet-1`.
+    /// The grid by its name, `id@version`, or its whole text.
     pub grid: String,
     #[serde(flatten)]
     pub question: Question,

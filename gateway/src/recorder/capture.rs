@@ -118,6 +118,9 @@ pub struct Passage {
     pub in_prompt: bool,
     /// Whether the answer cites it.
     pub cited: bool,
+    /// By which number the prompt calls it; absent: it is not there. Passages that overlap share one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<usize>,
 }
 
 /// What an answer said, as the client got it.
@@ -183,6 +186,11 @@ impl Capture {
     /// Takes new rates.
     pub fn reload(&self, settings: &Evaluation) {
         self.sampling.store(Arc::new(settings.sampling.clone()));
+    }
+
+    /// Whether content of this caller may be kept at all.
+    pub fn concerns(who: &Principal) -> bool {
+        who.project().is_some_and(|project| project.notice.is_some())
     }
 
     pub fn count(&self, result: &'static str, contents: usize) {

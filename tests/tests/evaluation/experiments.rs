@@ -200,6 +200,34 @@ async fn what_is_no_verdict_is_counted_and_becomes_missing_evidence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_judge_that_is_held_to_json_chooses_what_it_quotes() {
+    let engine = FakeEngine::start().await;
+    let folder = answered(&engine).await;
+    engine.script(Chat::text(&verdict("oui", "Oui, dans un délai de deux mois.")));
+    let families = "--family petit=a --family grand=b --family arbitre=c --constrained";
+    let told = run(
+        folder.path(),
+        judging(&engine, &format!("--criterion juste --judge arbitre --candidate petit {families}")),
+    )
+    .await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let format = engine.last().json()["response_format"].clone();
+    let schema = &format["json_schema"]["schema"];
+    assert_eq!((&format["type"], &schema["additionalProperties"]), (&json!("json_schema"), &json!(false)), "{format}");
+    assert_eq!(schema["required"], json!(["reason", "quote", "value"]));
+    let properties = &schema["properties"];
+    assert_eq!(properties["quote"], json!({"enum": ["Oui, dans un délai de deux mois.", ""]}));
+    assert_eq!(properties["value"], json!({"enum": ["non", "oui", "n/a"]}));
+    assert!(properties["reason"]["maxLength"].as_u64() > Some(0));
+    std::fs::remove_file(folder.path().join("j.jsonl")).expect("another run");
+    let pairs = format!("--criterion mieux --judge arbitre --candidate petit --against grand {families}");
+    let told = run(folder.path(), judging(&engine, &pairs)).await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let schema = engine.last().json()["response_format"]["json_schema"]["schema"].clone();
+    assert_eq!(schema["required"], json!(["reason", "quote_a", "quote_b", "winner"]), "{schema}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_judge_whom_position_decides_makes_ties() {
     let engine = FakeEngine::start().await;
     let folder = answered(&engine).await;

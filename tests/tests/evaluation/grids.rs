@@ -55,6 +55,10 @@ fn a_bad_grid_and_bad_evidence_tell_all_their_problems() {
     }
     assert!(said.err.contains("→") && said.err.contains("tournent en rond"), "{}", said.err);
 
+    std::fs::write(folder.path().join("y.yaml"), good.replace("{id: x,", "{id: y,")).expect("a grid");
+    let said = guichet(folder.path(), &["grid", "check", "y.yaml"]);
+    assert!(said.code == Some(1) && said.err.contains("criteria[0].id") && said.err.contains("'y'"), "{}", said.err);
+
     let said = guichet(folder.path(), &["grid", "score", "good.yaml", "--evidence", "e.csv"]);
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("ligne 3") && said.err.contains("ligne 4"), "{}", said.err);

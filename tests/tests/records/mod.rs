@@ -126,7 +126,7 @@ pub(crate) async fn kept(app: &TestApp, evaluator: &str, count: usize) -> Vec<Va
 }
 
 /// One record with its content.
-async fn content(app: &TestApp, evaluator: &str, id: &str) -> Value {
+pub(crate) async fn content(app: &TestApp, evaluator: &str, id: &str) -> Value {
     let (status, record) = app.get(&format!("/v1/eval/records/{id}"), evaluator).await;
     assert_eq!(status, 200, "{record}");
     record

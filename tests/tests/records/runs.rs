@@ -368,6 +368,23 @@ async fn reports_and_gates_say_what_the_command_says(backend: Backend) {
     assert_eq!((&worse["verdict"], &worse["exit_code"]), (&json!("regression"), &json!(1)), "{worse}");
     let (_, narrow) = app.post("/v1/eval/gate", &instance, &gate(5, 0.01)).await;
     assert_eq!((&narrow["verdict"], &narrow["exit_code"]), (&json!("inconclusive"), &json!(2)), "{narrow}");
+    // By the name it is stored under: the same hash, and that version never changes from then on.
+    let (status, stored) = app.post("/v1/eval/grids", &instance, &json!({"document": GRID})).await;
+    assert_eq!(status, 201, "{stored}");
+    let mut named = form.clone();
+    named["grid"] = stored["id"].clone();
+    let (status, by_name) = app.post("/v1/eval/reports", &instance, &named).await;
+    assert_eq!((status, &by_name["grid"]["hash"]), (200, &report["grid"]["hash"]), "{by_name}");
+    let changed = GRID.replacen("{fr: G, en: G}", "{fr: H, en: H}", 1);
+    let (status, refused) = app.post("/v1/eval/grids", &instance, &json!({"document": changed})).await;
+    assert_eq!(status, 409, "{refused}");
+    let mut named = gate(5, 0.2);
+    named["grid"] = stored["id"].clone();
+    let (status, passed) = app.post("/v1/eval/gate", &instance, &named).await;
+    assert_eq!((status, &passed["verdict"]), (200, &json!("pass")), "{passed}");
+    named["grid"] = "inconnue@1".into();
+    let (status, refused) = app.post("/v1/eval/gate", &instance, &named).await;
+    assert!(status == 400 && refused["error"]["param"] == "grid", "{refused}");
     for (path, mut form) in [("/v1/eval/reports", form), ("/v1/eval/gate", gate(5, 0.2))] {
         form["grid"] = "grid: g\nversion: 1\n".into();
         let (status, refused) = app.post(path, &instance, &form).await;

@@ -4,13 +4,18 @@ use serde_json::{Value, json};
 use tests::Backend;
 use tests::engine::{Call, Chat};
 
+use crate::records;
 use crate::search::stand::{CHAT, Stand, chunk, on_both};
 
 const PREAVIS: &str = "Le préavis de démission dure un mois pour un employé. Il court de la remise de la lettre.";
 const ANSWER: &str = "Le préavis dure un mois pour un employé [1].";
 
 async fn stand(backend: Backend) -> (Stand, i64) {
-    let stand = Stand::start(backend).await;
+    stand_with(backend, "").await
+}
+
+async fn stand_with(backend: Backend, more: &str) -> (Stand, i64) {
+    let stand = Stand::with(backend, more).await;
     let collection = stand.collection("travail").await;
     let titled = json!({"content": PREAVIS, "metadata": {"title": "Démission", "headings": ["Démission", "Préavis"], "page": 2}});
     stand.document(collection, "demission.pdf", &json!({"source": "DILA"}), &[titled]).await;
@@ -96,6 +101,39 @@ async fn a_stream_carries_its_sources_in_the_chunk_that_ends_the_choice() {
         assert_eq!(without.len(), usize::from(include), "no chunk without choices but the usage that was asked");
         assert!(text.ends_with("data: [DONE]\n\n"));
     }
+}
+
+/// What was found is kept with the content of a project that agreed: redacted, in its order, and which of it was cited.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_found_is_kept_for_evaluation() {
+    on_both(|backend| async move {
+        let (stand, collection) = stand_with(backend, records::ON).await;
+        let contact = chunk("Le préavis se discute avec Mme Keroual, camille.martin@exemple.fr.");
+        stand.document(collection, "contacts.pdf", &json!({}), &[contact]).await;
+        let evaluator = records::evaluator(&stand.app).await;
+        // Not agreed yet: nothing of it is kept.
+        records::ask(&stand.app, &stand.key, &evalap(collection)).await;
+        records::consent(&stand.app, &stand.key).await;
+        for streamed in [false, true] {
+            let mut body = evalap(collection);
+            body["stream"] = streamed.into();
+            let id = records::ask(&stand.app, &stand.key, &body).await;
+            records::kept(&stand.app, &evaluator, 1 + usize::from(streamed)).await;
+            let record = records::content(&stand.app, &evaluator, &id).await;
+            let passages = record["content"]["passages"].as_array().expect("passages");
+            assert!(passages.len() >= 2, "{record:#}");
+            for (place, passage) in passages.iter().enumerate() {
+                assert_eq!((&passage["rank"], &passage["in_prompt"]), (&json!(place + 1), &json!(true)), "{record:#}");
+                let cited = passage["number"] == 1;
+                assert_eq!((&passage["cited"], cited), (&json!(cited), place == 0), "{record:#}");
+            }
+            assert_eq!((&passages[0]["text"], &passages[0]["document"]), (&json!(PREAVIS), &json!("demission.pdf")));
+            let masked = passages.iter().find(|passage| passage["document"] == "contacts.pdf").expect("the contact");
+            assert_eq!(masked["text"], "Le préavis se discute avec Mme [nom], [email].");
+            assert!(!record.to_string().contains("Keroual"), "neither in the messages: {record:#}");
+        }
+    })
+    .await;
 }
 
 /// The first words are there before the last are written.

@@ -20,6 +20,7 @@ use crate::api::json::{Json, Query};
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
 use crate::evaluation::case::Case;
+use crate::evaluation::grid_text;
 use crate::evaluation::judging::Verdicts;
 use crate::evaluation::runs::{self, JudgingAsk, refused};
 use crate::policy::identity::Principal;
@@ -48,7 +49,7 @@ async fn list(State(app): State<AppState>, who: Principal, Query(part): Query<Pa
     responses((status = 200, body = Told, description = "With `dry_run: true`"), (status = 201, body = Made),
         (status = 400, description = "A judge of the candidate’s family, or what the grid does not say"),
         (status = 403, description = "The caller evaluates nothing here, or the data may not go to a judge")))]
-async fn make(State(app): State<AppState>, who: Principal, Json(ask): Json<JudgingAsk>) -> ApiResult<Response> {
+async fn make(State(app): State<AppState>, who: Principal, Json(mut ask): Json<JudgingAsk>) -> ApiResult<Response> {
     let dataset = match (ask.experiment_id, ask.dataset_id) {
         (Some(id), None) => found(&app, &who, RunKind::Experiment, id).await?.dataset_id,
         (None, Some(id)) => id,
@@ -62,6 +63,9 @@ async fn make(State(app): State<AppState>, who: Principal, Json(ask): Json<Judgi
     };
     let dataset = datasets::found(&app, &who, dataset).await?;
     evaluates(&who, Some(dataset.organization_id))?;
+    // Kept as text: what a name stands for is not looked up again.
+    let grid = grid_text(&app.store, who.actor(), Some(dataset.organization_id), &ask.grid).await?.into_owned();
+    ask.grid = grid;
     let (_, planned) = runs::judging(&app, &dataset, &ask).await?;
     let order = Order {
         kind: RunKind::Judging,

@@ -19,12 +19,13 @@ use utoipa_axum::routes;
 use super::experiments::found;
 use super::{datasets, reach};
 use crate::api::json::Json;
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
 use crate::evaluation::experiment::{self, Compared, Metric};
 use crate::evaluation::runs::{self, refused};
 use crate::policy::identity::Principal;
 use crate::store::chain::hex;
+use crate::store::page::Reach;
 use crate::store::runs::RunKind;
 
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -92,8 +93,11 @@ enum Written {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ReportForm {
-    /// The grid, its whole text; or `guichet-1`.
+    /// The grid by its name, `id@version`, or its whole text.
     grid: String,
+    /// Whose grid that is; absent: the only organization that the caller reads, or everybody’s.
+    #[serde(default)]
+    organization_id: Option<i64>,
     /// Table of evidence: `criterion`, `value`, `source`, `item`, `cluster`, …
     evidence: String,
     /// Duels: `first`, `second`, `winner`.
@@ -156,15 +160,26 @@ fn evidence(what: &'static str, grid: &Grid, table: &Table, skip_broken: bool) -
 #[utoipa::path(post, path = "/v1/eval/reports", tag = "Evaluation", security(("key" = [])), request_body = ReportForm,
     responses((status = 200, description = "The report in the form asked for"), (status = 400, description = "A grid or a table that will not do, by line")))]
 async fn report(State(app): State<AppState>, who: Principal, Json(form): Json<ReportForm>) -> ApiResult<Response> {
-    reach(&who)?;
+    let grid = grid_said(&app, &who, form.organization_id, &form.grid).await?;
     let prompts = app.prompts.load_full();
-    let work = tokio::task::spawn_blocking(move || written(&form, &prompts));
+    let work = tokio::task::spawn_blocking(move || written(&form, &grid, &prompts));
     let (kind, file) = work.await.map_err(ApiError::internal)??;
     Ok(([(header::CONTENT_TYPE, kind)], file).into_response())
 }
 
-fn written(form: &ReportForm, prompts: &crate::prompts::Library) -> ApiResult<(&'static str, Vec<u8>)> {
-    let grid = crate::evaluation::grid(&form.grid)?;
+/// The text of a grid that a reader says.
+async fn grid_said(app: &App, who: &Principal, organization: Option<i64>, said: &str) -> ApiResult<String> {
+    let organization = match (organization, reach(who)?) {
+        (Some(id), _) if who.can_read_content(id) => Some(id),
+        (Some(_), _) => return Err(ApiError::not_found()),
+        (None, Reach::Only { organizations, .. }) if organizations.len() == 1 => organizations.first().copied(),
+        (None, _) => None,
+    };
+    Ok(crate::evaluation::grid_text(&app.store, who.actor(), organization, said).await?.into_owned())
+}
+
+fn written(form: &ReportForm, grid: &str, prompts: &crate::prompts::Library) -> ApiResult<(&'static str, Vec<u8>)> {
+    let grid = crate::evaluation::grid(grid)?;
     let mut files = Vec::new();
     let evidence = evidence("evidence", &grid, &table("evidence", &form.evidence, &mut files)?, form.skip_broken)?;
     let duels = form.duels.as_deref().map(|text| table("duels", text, &mut files)).transpose()?;
@@ -206,8 +221,11 @@ fn written(form: &ReportForm, prompts: &crate::prompts::Library) -> ApiResult<(&
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct GateForm {
-    /// The grid, its whole text; or `guichet-1`.
+    /// The grid by its name, `id@version`, or its whole text.
     grid: String,
+    /// Whose grid that is; absent: the only organization that the caller reads, or everybody’s.
+    #[serde(default)]
+    organization_id: Option<i64>,
     /// Evidence of the baseline, CSV.
     baseline: String,
     /// Evidence of the candidate on the same items, CSV.
@@ -250,10 +268,10 @@ struct GateSaid {
 #[utoipa::path(post, path = "/v1/eval/gate", tag = "Evaluation", security(("key" = [])), request_body = GateForm,
     responses((status = 200, description = "`verdict`, `exit_code` (0 pass, 1 regression, 2 inconclusive), `criteria`, `vetoes`, `fr`"),
         (status = 400, description = "A grid or a table that will not do, by line")))]
-async fn gate(who: Principal, Json(form): Json<GateForm>) -> ApiResult<Answer<GateSaid>> {
-    reach(&who)?;
+async fn gate(State(app): State<AppState>, who: Principal, Json(form): Json<GateForm>) -> ApiResult<Answer<GateSaid>> {
+    let grid = grid_said(&app, &who, form.organization_id, &form.grid).await?;
     let work = tokio::task::spawn_blocking(move || {
-        let grid = crate::evaluation::grid(&form.grid)?;
+        let grid = crate::evaluation::grid(&grid)?;
         let mut files = Vec::new();
         let mut read =
             |what: &'static str, text: &str| evidence(what, &grid, &table(what, text, &mut files)?, form.skip_broken);

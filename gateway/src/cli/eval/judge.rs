@@ -13,7 +13,6 @@ use super::ask::{Answers, Server};
 use super::{dataset, experiment, pairs, report};
 use crate::cli::{Failure, Outcome};
 use crate::evaluation::case::{Case, Question};
-use crate::prompts::Library;
 
 #[derive(Args)]
 pub struct Judge {
@@ -41,6 +40,9 @@ pub struct Judge {
     /// Famille d’un modèle que le serveur ne dit pas / Family of a model that the server does not tell
     #[arg(long = "family", value_name = "MODEL=FAMILY")]
     families: Vec<String>,
+    /// Dossier de consignes à ajouter aux nôtres / Folder of prompts to add to ours
+    #[arg(long, value_name = "FOLDER")]
+    prompts: Option<PathBuf>,
     /// Langue de la consigne, fr ou en / Language of the prompt, fr or en
     #[arg(long, default_value = "fr")]
     language: String,
@@ -63,8 +65,7 @@ pub struct Judge {
 impl Judge {
     pub async fn run(&self, out: &mut impl Write) -> Outcome {
         let grid = report::grid(&self.grid)?;
-        let library = Library::load(None)
-            .map_err(|problems| Failure(problems.iter().map(|problem| format!("{problem}\n")).collect()))?;
+        let library = report::library(self.prompts.as_deref())?;
         let dataset = dataset::read(&self.dataset)?;
         self.server.clears(&dataset.items)?;
         let answers = self.answers.as_deref().map(|file| experiment::answers(file, &dataset.hash())).transpose()?;

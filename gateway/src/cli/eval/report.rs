@@ -51,6 +51,9 @@ pub struct Report {
     /// Éléments écrits pour l’évaluation, sans usager derrière : rien n’est masqué / No end user behind: nothing is hidden
     #[arg(long)]
     no_end_users: bool,
+    /// Dossier des consignes de juges, si ce ne sont pas les nôtres / Folder of judges’ prompts, where they are not ours
+    #[arg(long, value_name = "FOLDER")]
+    prompts: Option<PathBuf>,
     /// Jour du rapport ; aujourd’hui sinon / Day of the report; today otherwise
     #[arg(long, value_name = "YYYY-MM-DD")]
     date: Option<jiff::civil::Date>,
@@ -103,6 +106,7 @@ impl Report {
         let usage = self.usage.as_deref().map(|file| files.table("usage", file)).transpose()?;
         let targets = numbers(&self.targets)?;
         let date = self.date.unwrap_or_else(crate::evaluation::today);
+        let library = library(self.prompts.as_deref())?;
         let made = Made::new(Sources {
             grid: &grid,
             evidence: &evidence,
@@ -116,7 +120,11 @@ impl Report {
                 date: date.to_string(),
                 program: format!("guichet {}", env!("CARGO_PKG_VERSION")),
                 files: files.0,
-                prompts: evidence.judges().into_iter().map(|judge| (judge.clone(), hash_of(&judge))).collect(),
+                prompts: evidence
+                    .judges()
+                    .into_iter()
+                    .map(|judge| (judge.clone(), hash_of(&library, &judge)))
+                    .collect(),
                 seeds: pairs(&self.seeds)?.into_iter().collect(),
             },
         })?;
@@ -252,10 +260,15 @@ fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// SHA-256 of a shipped judge prompt, `id@version`.
-fn hash_of(judge: &str) -> Option<String> {
+/// The shipped prompts, and those of a folder.
+pub fn library(folder: Option<&Path>) -> Result<Library, Failure> {
+    Library::load(folder)
+        .map_err(|problems| Failure(problems.iter().map(|problem| format!("{problem}\n")).collect::<String>()))
+}
+
+/// SHA-256 of a judge's prompt, `id@version`.
+fn hash_of(library: &Library, judge: &str) -> Option<String> {
     let (id, version) = judge.split_once('@')?;
-    let library = Library::load(None).ok()?;
     library.get(id, Some(version), None).ok().map(|prompt| prompt.hash.clone())
 }
 
