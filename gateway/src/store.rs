@@ -143,7 +143,7 @@ impl Database {
         };
         let pool = open(config.database.max_connections.max(1), ACQUIRE);
         let writer = if kind == Kind::Sqlite { open(1, LINE) } else { pool.clone() };
-        let link = Arc::new(link::Link::new(kind, &url, pragmas.clone()).map_err(|()| unread())?);
+        let link = Arc::new(link::Link::new(kind, &url, pragmas.clone()).map_err(|_| unread())?);
         let database = Database { pool, writer, kind, link, inserts: Arc::new(recording::Inserts::new(kind)) };
         // Another process may be creating the same file.
         let mut tries = 0;

@@ -114,10 +114,11 @@ impl Native {
     }
 
     async fn close(self) -> Result<(), StoreError> {
-        Ok(match self {
+        match self {
             Native::Sqlite(connection) => connection.close().await?,
             Native::Postgres(connection) => connection.close().await?,
-        })
+        }
+        Ok(())
     }
 }
 
@@ -169,11 +170,11 @@ pub struct Link {
 
 impl Link {
     /// # Errors
-    /// A URL that the driver does not read; never with its words, which could hold the password.
-    pub fn new(kind: Kind, url: &str, pragmas: String) -> Result<Link, ()> {
+    /// A URL that the driver does not read.
+    pub fn new(kind: Kind, url: &str, pragmas: String) -> Result<Link, sqlx::Error> {
         let options = match kind {
-            Kind::Sqlite => Options::Sqlite(url.parse().map_err(|_| ())?),
-            Kind::Postgres => Options::Postgres(url.parse().map_err(|_| ())?),
+            Kind::Sqlite => Options::Sqlite(url.parse()?),
+            Kind::Postgres => Options::Postgres(url.parse()?),
         };
         Ok(Link { options, pragmas, open: Mutex::default() })
     }
