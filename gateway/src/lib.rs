@@ -6,7 +6,8 @@
 //! 2. [`layers`] gives the request its id, then denies by default: a key becomes a
 //!    [`Principal`](policy::identity::Principal) (from a cache, not from the database), and the
 //!    [burst gates](policy::gate) let it through.
-//! 3. [`router`] finds the handler; [`api::chat`] tells the rest of the story.
+//! 3. A call of a model goes straight to its endpoint ([`router`] finds the handler of everything else); [`api::chat`]
+//!    tells the rest of the story.
 //! 4. [`api::visit`] reads the body, borrows its [`Head`](openai::Head) (unknown fields are never parsed, never lost) and
 //!    admits the request: from here on the [`Turn`](recorder::Turn) makes sure that it is recorded, whatever happens.
 //! 5. [`fleet::models`] turns a name into a model that this organization may see; addresses that an engine would fetch
@@ -19,7 +20,8 @@
 //! 8. [`relay`] forwards the answer. It owns the slot, the turn and the engine's stream: at the end, or when the client
 //!    goes away, dropping it gives the slot back, closes the engine's connection and settles the record.
 //! 9. [`recorder`] settles what was used, and writes admission and end to a journal on disk within 100 ms; its
-//!    [`writer`](recorder::writer) carries ended records to the [database](store) in batches.
+//!    [`writer`](recorder::writer) carries ended records to the [database](store) in batches, by a
+//!    [connection of its own](store::link).
 //!
 //! Nothing calls back up. What is needed by all is made once in [`app::App`] and shared.
 //!

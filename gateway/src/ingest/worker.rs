@@ -137,7 +137,10 @@ impl Worker {
         let said = |what: &[u8]| words.windows(what.len()).any(|window| window == what);
         ParseError::Refused(match status.signal() {
             Some(SIGXCPU | SIGKILL) => return self.slow(),
-            _ if said(b"memory allocation of") => Refusal::TooMuchMemory { limit: self.memory },
+            // An allocation that ends the process, or one that reading the file could be refused.
+            _ if said(b"memory allocation of") || said(b"out of memory") => {
+                Refusal::TooMuchMemory { limit: self.memory }
+            }
             _ if said(b"overflowed its stack") => Refusal::TooDeep { limit: self.limits.nesting },
             _ => Refusal::Broken { kind: "?".to_owned() },
         })

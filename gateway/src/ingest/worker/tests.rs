@@ -42,6 +42,7 @@ async fn each_death_has_its_reason() {
     let limit = 1 << 30;
     let starved = "echo 'memory allocation of 8 bytes failed' >&2; kill -ABRT $$";
     assert_eq!(refused(starved).await, Refusal::TooMuchMemory { limit });
+    assert_eq!(refused("echo 'out of memory' >&2; exit 1").await, Refusal::TooMuchMemory { limit });
     let deep = "echo 'thread main has overflowed its stack' >&2; kill -ABRT $$";
     assert_eq!(refused(deep).await, Refusal::TooDeep { limit: 200 });
 }
