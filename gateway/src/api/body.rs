@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 
 use axum::body::Body;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::config::server::Server;
 use crate::error::{ApiError, ApiResult};
@@ -13,13 +14,21 @@ use crate::gather::{Lacking, gather_at_pace};
 /// Bytes a second that a client sends at least, on average, past the first `body_timeout`.
 const SLOWEST: NonZeroU32 = NonZeroU32::MIN.saturating_add((4 << 10) - 1);
 
+/// A refusal of a request whose body was not read whole. The rest comes behind it: this connection carries no other
+/// request, and its client is told so.
+pub fn refuse_unread(error: ApiError) -> Response {
+    let mut response = error.into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// Reads a whole body.
 ///
 /// # Errors
 /// 413 past the limit (told by its length, or found while reading), 408 when the client stalls, 400 when it is cut, 415
 /// when it is compressed.
 pub async fn read(headers: &HeaderMap, body: Body, settings: &Server) -> ApiResult<Bytes> {
-    if headers.get(http::header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(ApiError::new(
             http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_encoding",

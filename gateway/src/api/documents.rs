@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::admin::{List, visible};
+use super::body::refuse_unread;
 use super::collections::{not_writable, page, readable};
 use super::json::Query;
 use crate::app::{App, AppState};
@@ -192,7 +193,11 @@ async fn create(State(app): State<AppState>, who: Principal, headers: HeaderMap,
     let retrieval = app.retrieval.as_ref().ok_or_else(ApiError::no_such_route)?;
     let config = app.config.load_full();
     let settings = config.retrieval.as_ref().ok_or_else(ApiError::no_such_route)?;
-    let upload::Upload { fields, file } = upload::read(&headers, body, &config, settings.ingestion.file_limit).await?;
+    let upload::Upload { fields, file } =
+        match upload::read(&headers, body, &config, settings.ingestion.file_limit).await {
+            Ok(upload) => upload,
+            Err(error) => return Ok(refuse_unread(error)),
+        };
     let collection = fields.collection()?;
     let new = fields.document(file.as_ref())?;
     let mut change = app.store.edit(who.actor()).await?;
