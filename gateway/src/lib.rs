@@ -59,6 +59,7 @@ pub mod layers;
 pub mod openai;
 #[cfg(feature = "retrieval")]
 pub mod passage;
+pub mod pieces;
 pub mod policy;
 pub mod prompts;
 pub mod recorder;

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use super::framing::Malformed;
 use super::head::Head;
+use crate::pieces;
 
 /// What a connector makes.
 pub type Made = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -112,7 +113,7 @@ impl Connection {
     /// Writes what is left to write; gives the first bytes of the answer, which may come before all was taken.
     fn poll_send(&mut self, unsent: &mut &mut [IoSlice<'_>], cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
         while !unsent.is_empty() {
-            match self.io().poll_write_vectored(cx, unsent) {
+            match pieces::poll_write(self.io(), cx, unsent) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => IoSlice::advance_slices(unsent, written),
                 // It closed its ear; it may have said why before.
