@@ -157,7 +157,7 @@ impl Head {
     /// Takes the end of the chain. The row is locked from here on, so that batches of several replicas follow one another.
     pub async fn take(tx: &mut impl Writes, log: Log) -> Result<Head, StoreError> {
         let text = "UPDATE log_chains SET number = number WHERE log = $1 RETURNING number, hash, next_seq";
-        let (number, hash, next_seq) = tx.last(text.into_sql_str(), vec![log.as_str().into()]).await?;
+        let (number, hash, next_seq) = tx.last(text.into_sql_str(), &[log.as_str().into()]).await?;
         Ok(Head { log, number, hash, next_seq })
     }
 
@@ -186,7 +186,7 @@ impl Head {
         block.hash = block.expected(self.log, &self.hash);
         let text = "INSERT INTO log_blocks (log, number, at, kind, first_seq, records, newest, digest, marks, hash) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        let values = vec![
+        let values = [
             self.log.as_str().into(),
             block.number.into(),
             block.at.into(),
@@ -198,19 +198,19 @@ impl Head {
             block.marks.as_str().into(),
             block.hash.as_str().into(),
         ];
-        tx.run(text.into_sql_str(), values).await?;
+        tx.run(text.into_sql_str(), &values).await?;
         self.number = block.number;
         self.next_seq += places;
         let text = "UPDATE log_chains SET number = $1, hash = $2, next_seq = $3, \
              created_at = CASE WHEN created_at = 0 THEN $4 ELSE created_at END WHERE log = $5";
-        let values = vec![
+        let values = [
             self.number.into(),
             block.hash.as_str().into(),
             self.next_seq.into(),
             block.at.into(),
             self.log.as_str().into(),
         ];
-        tx.run(text.into_sql_str(), values).await?;
+        tx.run(text.into_sql_str(), &values).await?;
         self.hash = block.hash;
         Ok(block.number)
     }

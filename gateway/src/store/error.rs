@@ -88,6 +88,17 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        let code = error.sqlite_error().map(|error| error.extended_code.to_string());
+        if passing(code.as_deref()) {
+            StoreError::Unavailable(error.to_string())
+        } else {
+            StoreError::Other(error.to_string())
+        }
+    }
+}
+
 /// Whether a database's own code speaks of a state that passes, or of its machine, rather than of our query.
 fn passing(code: Option<&str>) -> bool {
     let Some(code) = code else { return false };

@@ -1,12 +1,12 @@
 //! Usage records on their way in: the one hot insert.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr, SqlStr};
 
 use super::chain::{self, Head, Log, hash_with};
-use super::link::{Native, Value, Writes};
+use super::link::{Native, Value};
 use super::sql::Sql;
 use super::{Database, Kind, StoreError};
 use crate::recorder::record::Record;
@@ -61,10 +61,15 @@ impl Inserts {
     }
 }
 
-/// The only text that differs between the databases, by its placeholders: SQLite looks `$1` up in a list of names, and
-/// thousands of them made of this insert half of the CPU of a busy gateway.
+/// The only text that differs between the databases. By its places: SQLite looks `$1` up in a list of names, and
+/// thousands of them made of this insert half of the CPU of a busy gateway. By what leaves out records already there:
+/// unless a statement of SQLite ignores whatever stands in its way, it keeps a journal to undo its first rows.
 fn insert_text(rows: usize, kind: Kind) -> String {
-    let mut text = format!("INSERT INTO usage_records ({}, seq) VALUES ", COLUMNS.join(", "));
+    let (verb, end) = match kind {
+        Kind::Sqlite => ("INSERT OR IGNORE", ""),
+        Kind::Postgres => ("INSERT", " ON CONFLICT (id) DO NOTHING"),
+    };
+    let mut text = format!("{verb} INTO usage_records ({}, seq) VALUES ", COLUMNS.join(", "));
     let mut place = 0;
     for row in 0..rows {
         for column in 0..=COLUMNS.len() {
@@ -80,46 +85,32 @@ fn insert_text(rows: usize, kind: Kind) -> String {
             }
         }
     }
-    text.push_str(") ON CONFLICT (id) DO NOTHING");
+    text.push(')');
+    text.push_str(end);
     text
 }
 
-/// Texts of one batch. Most of them recur: a batch has few models, keys and hostings.
-#[derive(Default)]
-struct Texts<'r>(HashMap<&'r str, Arc<str>, quick_cache::DefaultHashBuilder>);
-
-impl<'r> Texts<'r> {
-    fn shared(&mut self, text: &'r str) -> Value {
-        Value::Text(Some(self.0.entry(text).or_insert_with(|| text.into()).clone()))
-    }
-
-    fn shared_if(&mut self, text: &'r Option<String>) -> Value {
-        text.as_deref().map_or(Value::Text(None), |text| self.shared(text))
-    }
-}
-
-/// In the order of [`COLUMNS`].
-fn row<'r>(record: &'r Record, texts: &mut Texts<'r>) -> [Value; COLUMNS.len()] {
+/// In the order of [`COLUMNS`], then its place in the log.
+fn row(record: &Record, seq: i64) -> [Value<'_>; COLUMNS.len() + 1] {
     [
-        // The only one that never recurs.
         Value::from(record.id.as_str()),
         Value::from(record.started_at),
         Value::from(record.organization_id),
         Value::Int(record.project_id),
         Value::Int(record.member_id),
-        texts.shared(&record.key_id),
-        texts.shared_if(&record.end_user),
-        texts.shared(record.endpoint.as_str()),
+        Value::from(record.key_id.as_str()),
+        Value::Text(record.end_user.as_deref()),
+        Value::from(record.endpoint.as_str()),
         Value::from(i64::from(record.streamed)),
-        texts.shared(&record.model_asked),
-        texts.shared_if(&record.model_served),
-        texts.shared_if(&record.deployment),
-        texts.shared_if(&record.hosting),
-        texts.shared(&record.data_class),
-        texts.shared_if(&record.prompt_id),
-        texts.shared_if(&record.prompt_version),
-        texts.shared_if(&record.prompt_hash),
-        texts.shared_if(&record.parameters),
+        Value::from(record.model_asked.as_str()),
+        Value::Text(record.model_served.as_deref()),
+        Value::Text(record.deployment.as_deref()),
+        Value::Text(record.hosting.as_deref()),
+        Value::from(record.data_class.as_str()),
+        Value::Text(record.prompt_id.as_deref()),
+        Value::Text(record.prompt_version.as_deref()),
+        Value::Text(record.prompt_hash.as_deref()),
+        Value::Text(record.parameters.as_deref()),
         Value::from(record.tokens_in),
         Value::from(record.tokens_out),
         Value::Int(record.tokens_cached),
@@ -128,14 +119,15 @@ fn row<'r>(record: &'r Record, texts: &mut Texts<'r>) -> [Value; COLUMNS.len()] 
         Value::Int(record.first_token_ms),
         Value::from(record.duration_ms),
         Value::from(record.status),
-        texts.shared(record.outcome.as_str()),
-        texts.shared_if(&record.error_code),
-        texts.shared_if(&record.finish_reason),
+        Value::from(record.outcome.as_str()),
+        Value::Text(record.error_code.as_deref()),
+        Value::Text(record.finish_reason.as_deref()),
         Value::from(record.client_retry),
         Value::from(record.attempts),
         Value::Real(record.energy_wh),
         Value::Real(record.carbon_g),
-        texts.shared_if(&record.impact_method),
+        Value::Text(record.impact_method.as_deref()),
+        Value::from(seq),
     ]
 }
 
@@ -183,18 +175,12 @@ impl Database {
 
     /// How many were not there yet.
     async fn insert_rows(&self, link: &mut Native, records: &[&Record], first: i64) -> Result<u64, StoreError> {
-        let (mut rest, mut seq, mut stored) = (records, first, 0);
-        let mut texts = Texts::default();
+        let mut rows = (first..).zip(records).map(|(seq, record)| row(record, seq));
+        let (mut left, mut stored) = (records.len(), 0);
         for (text, size) in self.inserts.0.iter().zip(SIZES) {
-            while let Some((chunk, after)) = rest.split_at_checked(size) {
-                let mut values = Vec::with_capacity(size * (COLUMNS.len() + 1));
-                for record in chunk {
-                    values.extend(row(record, &mut texts));
-                    values.push(Value::from(seq));
-                    seq += 1;
-                }
-                stored += link.run(statement(text), values).await?;
-                rest = after;
+            while left >= size {
+                stored += link.run_with(statement(text), rows.by_ref().take(size).flatten()).await?;
+                left -= size;
             }
         }
         Ok(stored)
