@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 
 use crate::config::DataClass;
 use crate::config::model::ModelType;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::{Call, Deployment, Fleet, Job, Model, NotAnAnswer, Reply, Tenant, Tier};
-use crate::layers::{REQUEST_ID, RequestId};
+use crate::layers::RequestId;
 use crate::openai::Usage;
 use crate::openai::usage::Estimate;
 use crate::policy::identity::Principal;
@@ -111,8 +111,6 @@ impl Errands {
         let granted = self.limits.reserve(who, asked).await.map_err(|(error, _)| error)?;
         let estimate = Estimate { input: granted.input, bytes_per_token: granted.output_ratio };
         turn.reserved(granted.reservation, granted.input);
-        let mut headers = HeaderMap::with_capacity(2);
-        headers.insert(REQUEST_ID, id.1.clone());
         let job = Job {
             model,
             organization: who.organization_name(),
@@ -121,7 +119,7 @@ impl Errands {
             input: granted.input,
             call: errand.call,
             streamed: false,
-            headers: &headers,
+            id: &id.1,
             build: errand.build,
         };
         let sent = self.fleet.send(&job, &mut turn.trail, |_, _, answer| read(answer)).await?;

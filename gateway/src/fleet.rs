@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt;
 
 use crate::config::server::{Fleet as Settings, Queue as QueueSettings};
@@ -71,8 +71,8 @@ pub struct Job<'a> {
     pub input: u64,
     pub call: Call,
     pub streamed: bool,
-    /// Headers for the engine, such as `x-request-id`.
-    pub headers: &'a HeaderMap,
+    /// The request's id, for the engine's own log.
+    pub id: &'a HeaderValue,
     /// The body in the words of that engine.
     pub build: &'a (dyn Fn(&Deployment) -> ApiResult<Bytes> + Send + Sync),
 }
@@ -310,7 +310,7 @@ impl Present {
         read: &impl Fn(&Model, &Deployment, Bytes) -> Result<T, NotAnAnswer>,
     ) -> Result<Exchange<T>, Trouble> {
         let deployment = &slot.deployment;
-        let response = match self.upstream.post(deployment, job.call, body, job.headers).await {
+        let response = match self.upstream.post(deployment, job.call, body, job.id).await {
             Ok(response) => response,
             Err(Failure::Unreachable) => return Err(Trouble::Broken),
             Err(Failure::Timeout) => return Err(Trouble::Timeout),

@@ -54,10 +54,12 @@ impl RequestId {
         // Unique rather than secret: the system's own randomness would cost a call to it for each request.
         let noise: [u8; 10] = std::array::from_fn(|_| fastrand::u8(..));
         let millis = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-        let id = format!("req_{}", uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid().simple());
-        // Hexadecimal digits always make a header.
-        let value = HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_0"));
-        RequestId(Arc::from(id), value)
+        let mut text = *b"req_00000000000000000000000000000000";
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid();
+        id.simple().encode_lower(&mut text[4..]);
+        // Hexadecimal digits always make a text and a header.
+        let value = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("req_0"));
+        RequestId(Arc::from(std::str::from_utf8(&text).unwrap_or("req_0")), value)
     }
 }
 

@@ -14,10 +14,10 @@ use crate::gather::{Lacking, gather_at_pace};
 /// Bytes a second that a client sends at least, on average, past the first `body_timeout`.
 const SLOWEST: NonZeroU32 = NonZeroU32::MIN.saturating_add((4 << 10) - 1);
 
-/// A refusal of a request whose body was not read whole. The rest comes behind it: this connection carries no other
+/// The answer to a request whose body was not read whole. The rest comes behind it: this connection carries no other
 /// request, and its client is told so.
-pub fn refuse_unread(error: ApiError) -> Response {
-    let mut response = error.into_response();
+pub fn unread(refusal: impl IntoResponse) -> Response {
+    let mut response = refusal.into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -141,10 +141,9 @@ pub async fn generate(
         bounds: Bounds { total: answer_limit.0, ..Bounds::default() },
     };
     visit.note_content(head, model, messages);
-    let headers = visit.engine_headers();
     let annex = visit.annex.take();
     let Visit { app, caller, turn, class, .. } = visit;
-    let job = caller.job(model, (tenant, estimate.input), call, head.stream(), &headers, build);
+    let job = caller.job(model, (tenant, estimate.input), call, head.stream(), build);
     let job = Job { class: *class, ..job };
     let reply = app
         .fleet

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::admin::{List, visible};
-use super::body::refuse_unread;
+use super::body::unread;
 use super::collections::{not_writable, page, readable};
 use super::json::Query;
 use crate::app::{App, AppState};
@@ -196,7 +196,7 @@ async fn create(State(app): State<AppState>, who: Principal, headers: HeaderMap,
     let upload::Upload { fields, file } =
         match upload::read(&headers, body, &config, settings.ingestion.file_limit).await {
             Ok(upload) => upload,
-            Err(error) => return Ok(refuse_unread(error)),
+            Err(error) => return Ok(unread(error)),
         };
     let collection = fields.collection()?;
     let new = fields.document(file.as_ref())?;

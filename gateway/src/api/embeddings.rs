@@ -85,10 +85,9 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
     };
     let tenant = visit.tenant(head)?;
     let estimate = visit.reserve(&model, Output::Nothing).await?;
-    let headers = visit.engine_headers();
     let Visit { app, caller, turn, .. } = visit;
     let id = caller.id.0.clone();
-    let job = caller.job(&model, (tenant, estimate.input), Call::Embeddings, false, &headers, &build);
+    let job = caller.job(&model, (tenant, estimate.input), Call::Embeddings, false, &build);
     let reply = app
         .fleet
         .send(&job, &mut turn.trail, |served, _, bytes| {

@@ -76,9 +76,8 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
     };
     let tenant = visit.tenant(head)?;
     let estimate = visit.reserve(&model, Output::Nothing).await?;
-    let headers = visit.engine_headers();
     let Visit { app, caller, turn, .. } = visit;
-    let job = caller.job(&model, (tenant, estimate.input), Call::Ocr, false, &headers, &build);
+    let job = caller.job(&model, (tenant, estimate.input), Call::Ocr, false, &build);
     let read = |served: &crate::fleet::Model, _: &Deployment, bytes: Bytes| rewrite(&bytes, &served.id);
     let reply = app.fleet.send(&job, &mut turn.trail, read).await?;
     finish(turn, reply, &estimate)

@@ -17,7 +17,7 @@ use crate::config::model::ModelType;
 use crate::config::server::Language;
 use crate::error::{ApiError, ApiResult, short};
 use crate::fleet::{Call, Deployment, Job, Model, Tenant, Tier};
-use crate::layers::{self, REQUEST_ID, RequestId};
+use crate::layers::{self, RequestId};
 use crate::openai::Head;
 use crate::openai::annex::Annex;
 use crate::openai::usage::Estimate;
@@ -113,24 +113,19 @@ pub type Story =
 /// Reads the body, admits the request, tells its story, and makes sure that a refusal is recorded like an answer.
 pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body, story: Story) -> Response {
     if let Err(error) = app.gates.check(&caller.who) {
-        return refuse_unread(&app, &caller, endpoint, error);
+        return refused(&app, &caller, endpoint, error);
     }
     let settings = app.config.load_full();
     let read = body::read(&caller.headers, body, &settings.server).await;
     drop(settings);
     let body = match read {
         Ok(body) => body,
-        Err(error) => {
-            let mut response = refuse_unread(&app, &caller, endpoint, error);
-            // The rest of the body comes behind: this connection carries no other request, and its client is told so.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return response;
-        }
+        Err(error) => return body::unread(refused(&app, &caller, endpoint, error)),
     };
     let text = body.clone();
     let head = match Head::parse(&text) {
         Ok(head) => head,
-        Err(fault) => return refuse_unread(&app, &caller, endpoint, fault.into()),
+        Err(fault) => return refused(&app, &caller, endpoint, fault.into()),
     };
     let weight = Weight::of(&body);
     let tokens = app.limits.estimates.guess(head.model(), weight);
@@ -157,7 +152,7 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
 }
 
 /// A request refused before it could be read has its record too.
-fn refuse_unread(app: &AppState, caller: &Caller, endpoint: Endpoint, error: ApiError) -> Response {
+fn refused(app: &AppState, caller: &Caller, endpoint: Endpoint, error: ApiError) -> Response {
     match app.recorder.admit(admission(app, caller, endpoint, None, 0), caller.started) {
         Ok(turn) => turn.fail(&error),
         Err(full) => return full.into_response(),
@@ -295,13 +290,6 @@ impl Visit {
         }
         self.turn.content = content;
     }
-
-    /// Headers an engine gets: the id of the request, for its own log.
-    pub fn engine_headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(4);
-        headers.insert(REQUEST_ID, self.caller.id.1.clone());
-        headers
-    }
 }
 
 fn priority_denied() -> ApiError {
@@ -329,12 +317,11 @@ impl Caller {
         (tenant, input): (Tenant, u64),
         call: Call,
         streamed: bool,
-        headers: &'a HeaderMap,
         build: &'a (dyn Fn(&Deployment) -> ApiResult<Bytes> + Send + Sync),
     ) -> Job<'a> {
         let who = &self.who;
         let (organization, class) = (who.organization_name(), who.data_class());
-        Job { model, organization, class, tenant, input, call, streamed, headers, build }
+        Job { model, organization, class, tenant, input, call, streamed, id: &self.id.1, build }
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, Uri};
+use http::{HeaderValue, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use tower::ServiceExt;
@@ -77,15 +77,15 @@ impl Upstream {
         deployment: &Arc<Deployment>,
         call: Call,
         body: Bytes,
-        extra: &HeaderMap,
+        id: &HeaderValue,
     ) -> Result<Response<Answer>, Failure> {
-        let head = deployment.opening(call).head(extra, Some(body.len()));
+        let head = deployment.opening(call).head(Some(id), Some(body.len()));
         self.send(deployment, &head, &body, deployment.first_byte_timeout).await
     }
 
     /// Asks an engine whether it is well.
     pub async fn probe(&self, deployment: &Arc<Deployment>, timeout: Duration) -> Result<Response<Answer>, Failure> {
-        let head = deployment.health.head(&HeaderMap::new(), None);
+        let head = deployment.health.head(None, None);
         self.send(deployment, &head, &[], timeout).await
     }
 

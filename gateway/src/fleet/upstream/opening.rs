@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io::Write;
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
+
+use crate::layers::REQUEST_ID;
 
 /// The request line and the headers that do not change. Holds the engine's key.
 pub struct Opening(Vec<u8>);
@@ -25,12 +27,12 @@ impl Opening {
         Opening(text)
     }
 
-    /// A whole head, with `more` headers, for a JSON body of `size` bytes or for none.
-    pub fn head(&self, more: &HeaderMap, size: Option<usize>) -> Vec<u8> {
+    /// A whole head, with the id of a request, for a JSON body of `size` bytes or for none.
+    pub fn head(&self, id: Option<&HeaderValue>, size: Option<usize>) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.0.len() + 256);
         text.extend_from_slice(&self.0);
-        for (name, value) in more {
-            field(&mut text, name.as_str(), value);
+        if let Some(id) = id {
+            field(&mut text, REQUEST_ID.as_str(), id);
         }
         if let Some(size) = size {
             // Writing to memory does not fail.
