@@ -1,6 +1,9 @@
 //! A whole body out of its pieces, within a size and a silence: requests of clients and answers of engines alike.
 
+use std::future::poll_fn;
 use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -34,7 +37,7 @@ pub async fn gather_at_pace<B: Body<Data = Bytes> + Unpin>(
     silence: Duration,
     slowest: Option<NonZeroU32>,
 ) -> Result<Bytes, Lacking> {
-    let started = Instant::now();
+    let started = slowest.map(|slowest| (Instant::now(), slowest));
     let announced = body.size_hint().exact().map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX));
     if announced > limit {
         return Err(Lacking::TooLarge);
@@ -43,11 +46,18 @@ pub async fn gather_at_pace<B: Body<Data = Bytes> + Unpin>(
     let mut rest = BytesMut::new();
     loop {
         let received = first.len() + rest.len();
-        let patience = slowest.map_or(silence, |slowest| {
-            let earned = Duration::from_secs_f64(received as f64 / f64::from(slowest.get()));
-            silence.min((silence + earned).saturating_sub(started.elapsed()))
-        });
-        let frame = tokio::time::timeout(patience, body.frame()).await.map_err(|_| Lacking::Slow)?;
+        let patience = || {
+            started.map_or(silence, |(started, slowest)| {
+                let earned = Duration::from_secs_f64(received as f64 / f64::from(slowest.get()));
+                silence.min((silence + earned).saturating_sub(started.elapsed()))
+            })
+        };
+        let mut next = body.frame();
+        // Most of the time it is there: no clock is read for it.
+        let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut next).poll(cx))).await {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => tokio::time::timeout(patience(), next).await.map_err(|_| Lacking::Slow)?,
+        };
         let piece = match frame {
             None => break,
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),

@@ -4,10 +4,11 @@
 //! rest begin with `guichet_`. Organizations are in the usage records, not in labels, so that the number of series
 //! stays that of models and deployments.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder, text};
@@ -16,6 +17,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use quick_cache::DefaultHashBuilder;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -151,6 +153,8 @@ fn seconds() -> Histogram {
 #[derive(Debug)]
 pub struct Telemetry {
     registry: Registry,
+    /// As many as there are series of requests.
+    series: RwLock<HashMap<RequestLabels, Arc<Series>, DefaultHashBuilder>>,
     requests: Family<RequestLabels, Counter>,
     duration: Histograms,
     first_token: Histograms,
@@ -172,14 +176,23 @@ pub struct Telemetry {
 }
 
 /// What one finished request adds.
-pub struct Finished<'a> {
+pub struct Finished {
     pub labels: RequestLabels,
     pub duration: Duration,
     pub first_token: Option<Duration>,
     pub input: u64,
     pub output: u64,
     pub energy_wh: Option<f64>,
-    pub model: Option<&'a Arc<str>>,
+}
+
+/// The counters of one set of labels, found together: to look each up by its texts costs more than to count.
+#[derive(Debug, Default)]
+struct Series {
+    requests: Counter,
+    duration: OnceLock<Histogram>,
+    first_token: OnceLock<Histogram>,
+    input: OnceLock<Counter>,
+    output: OnceLock<Counter>,
 }
 
 impl Telemetry {
@@ -227,6 +240,7 @@ impl Telemetry {
         );
         Telemetry {
             registry,
+            series: RwLock::default(),
             requests: telemetry_requests,
             duration,
             first_token,
@@ -257,24 +271,36 @@ impl Telemetry {
     }
 
     /// Counts one finished request.
-    pub fn finished(&self, end: Finished<'_>) {
-        let endpoint = end.labels.endpoint;
-        self.requests.get_or_create(&end.labels).inc();
-        let Some(model) = end.model else { return };
-        let labels = |token_type| ModelLabels { endpoint, model: model.clone(), token_type };
-        self.duration.get_or_create(&labels(None)).observe(end.duration.as_secs_f64());
+    pub fn finished(&self, end: Finished) {
+        let series = self.series(&end.labels);
+        series.requests.inc();
+        let Some(model) = &end.labels.model else { return };
+        let labels = |token_type| ModelLabels { endpoint: end.labels.endpoint, model: model.clone(), token_type };
+        let timed = |family: &Histograms| family.get_or_create_owned(&labels(None));
+        let counted = |token_type| self.tokens.get_or_create_owned(&labels(Some(token_type)));
+        series.duration.get_or_init(|| timed(&self.duration)).observe(end.duration.as_secs_f64());
         if let Some(first) = end.first_token {
-            self.first_token.get_or_create(&labels(None)).observe(first.as_secs_f64());
+            series.first_token.get_or_init(|| timed(&self.first_token)).observe(first.as_secs_f64());
         }
         if end.input > 0 {
-            self.tokens.get_or_create(&labels(Some("input"))).inc_by(end.input);
+            series.input.get_or_init(|| counted("input")).inc_by(end.input);
         }
         if end.output > 0 {
-            self.tokens.get_or_create(&labels(Some("output"))).inc_by(end.output);
+            series.output.get_or_init(|| counted("output")).inc_by(end.output);
         }
         if let Some(energy) = end.energy_wh {
             self.energy.inc_by(energy);
         }
+    }
+
+    /// What the requests of these labels count in.
+    fn series(&self, labels: &RequestLabels) -> Arc<Series> {
+        if let Some(known) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(labels) {
+            return known.clone();
+        }
+        let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Series { requests: self.requests.get_or_create_owned(labels), ..Series::default() });
+        all.entry(labels.clone()).or_insert_with(new).clone()
     }
 
     /// Everything in Prometheus' text form; `more` writes what is read at that moment.

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use quick_cache::DefaultHashBuilder;
+
 use super::deployment::{Deployment, Live};
 use super::lease::Lease;
 use super::queue::Queue;
@@ -65,7 +67,7 @@ impl Model {
 #[derive(Debug, Default)]
 pub struct Catalogue {
     pub models: Vec<Arc<Model>>,
-    by_name: HashMap<String, Arc<Model>>,
+    by_name: HashMap<String, Arc<Model>, DefaultHashBuilder>,
     today: TodayCache,
 }
 

@@ -2,10 +2,16 @@
 //!
 //! Where nothing has to change, the very bytes go through. Otherwise only the messages concerned are written anew.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::wire_error::{Expected, WireError};
+
+/// Without any of these, no message is a developer's; `\u` stands for any letter behind an escape.
+static HINTS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["developer", "\\u"].map(Finder::new));
 
 /// What a template demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,7 +43,7 @@ pub fn fold_messages(messages: &RawValue, folding: Folding) -> Result<Option<Str
     }
     let text = messages.get();
     // The cheap question first: most conversations have no developer, and most templates take any order.
-    if !folding.alternate && memchr::memmem::find(text.as_bytes(), b"developer").is_none() && !text.contains("\\u") {
+    if !folding.alternate && HINTS.iter().all(|hint| hint.find(text.as_bytes()).is_none()) {
         return Ok(None);
     }
     let raws: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| WireError::wrong("messages", Expected::Array))?;

@@ -207,7 +207,6 @@ impl Turn {
             input: usage_of(record.tokens_in),
             output: usage_of(record.tokens_out),
             energy_wh: record.energy_wh,
-            model: self.trail.model.as_ref().map(|model| &model.id),
         });
         if let Some(content) = self.content.take() {
             content.close(&record);

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use quick_cache::DefaultHashBuilder;
+
 use super::fair::{CLASSES, Open};
 use super::tenant::{Lane, Tier};
 
@@ -95,7 +97,7 @@ pub(super) trait Peer: Default {
 
 #[derive(Debug)]
 pub(super) struct Peers<P> {
-    all: HashMap<i64, P>,
+    all: HashMap<i64, P, DefaultHashBuilder>,
     /// Those with somebody waiting: a turn looks at no other.
     active: Vec<i64>,
     /// The counter of the last turn open to a class: what a newcomer is lifted to when nobody waits.
@@ -106,7 +108,7 @@ pub(super) struct Peers<P> {
 
 impl<P> Default for Peers<P> {
     fn default() -> Self {
-        Peers { all: HashMap::new(), active: Vec::new(), floor: [[0; CLASSES]; 2], sweep_at: 64 }
+        Peers { all: HashMap::default(), active: Vec::new(), floor: [[0; CLASSES]; 2], sweep_at: 64 }
     }
 }
 

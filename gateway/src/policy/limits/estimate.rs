@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use memchr::memmem;
+use quick_cache::DefaultHashBuilder;
 use tokio::sync::Semaphore;
 
 use super::tokenizer::{self, Tokenizers};
@@ -199,7 +200,7 @@ fn ceiling(bucket: usize) -> u64 {
 /// What is learned, by model.
 #[derive(Debug)]
 pub struct Estimates {
-    models: RwLock<HashMap<Arc<str>, Arc<Calibration>>>,
+    models: RwLock<HashMap<Arc<str>, Arc<Calibration>, DefaultHashBuilder>>,
     tokenizers: ArcSwap<Tokenizers>,
     exact: Arc<Semaphore>,
 }

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use quick_cache::DefaultHashBuilder;
+
 use super::{Refused, Settings, segment};
 
 /// Room reserved on disk for each open request: its end, and one copy of its admission when the
@@ -73,7 +75,7 @@ impl Pending {
 
 pub(super) struct Intake {
     pending: Pending,
-    open: HashMap<Box<str>, Open>,
+    open: HashMap<Box<str>, Open, DefaultHashBuilder>,
     /// Bytes and records of the buffer being written.
     writing: (usize, u64),
     /// Last generation on disk.
@@ -90,7 +92,7 @@ impl Intake {
         Self {
             written: pending.generation - 1,
             pending,
-            open: HashMap::new(),
+            open: HashMap::default(),
             writing: (0, 0),
             urgent: false,
             closed: false,
