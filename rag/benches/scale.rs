@@ -1,12 +1,14 @@
 //! The embedded index at size: what a hybrid search takes, how fast chunks go in, how long a restart is, and what ten
 //! thousand collections cost beside one. `make bench-scale`, or with other sizes `make bench-scale CHUNKS="10000 1000000"`.
+//! With `--keep FOLDER` in front, indexes are kept there, and one that is there already is measured without being made:
+//! writing may take its time beside other work, searches are then measured alone.
 //!
 //! Vectors are made: 384 numbers around some hundred centres, as texts lie around their subjects; terms are drawn from
 //! 60,000 by Zipf's law, 80 distinct ones a chunk, 6 a query. Queries are near chunks, not chunks themselves.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a program that measures and tells")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rag::index::edge::Edge;
@@ -24,7 +26,17 @@ const DEPTH: usize = 50;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let mut sizes: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let mut keep = None;
+    let mut sizes: Vec<u64> = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--keep" => keep = Some(PathBuf::from(arguments.next().expect("--keep FOLDER"))),
+            // Cargo's own.
+            "--bench" => {}
+            size => sizes.push(size.parse().expect("a number of chunks")),
+        }
+    }
     if sizes.is_empty() {
         sizes = vec![10_000, 100_000];
     }
@@ -34,18 +46,30 @@ fn main() {
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for chunks in sizes {
         for collections in [1, 10_000] {
-            runtime.block_on(measure(chunks, collections));
+            let passing = tempfile::tempdir().expect("a folder");
+            let folder = keep.as_deref().unwrap_or(passing.path()).join(format!("{chunks}-in-{collections}"));
+            let made = (!folder.exists()).then(|| runtime.block_on(make(&folder, chunks, collections)));
+            runtime.block_on(measure(&folder, chunks, collections, made));
         }
     }
 }
 
-async fn measure(chunks: u64, collections: u64) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let space = Space::new("bench", DIMENSIONS);
+/// What it took to make an index.
+struct Made {
+    writing: Duration,
+    graphs: Duration,
+}
+
+/// Makes an index in `folder`: whole or not at all.
+async fn make(folder: &Path, chunks: u64, collections: u64) -> Made {
+    let unfinished = folder.with_extension("unfinished");
+    if unfinished.exists() {
+        std::fs::remove_dir_all(&unfinished).expect("removed");
+    }
+    let space = space();
     let world = World::new();
     let mut random = fastrand::Rng::with_seed(7);
-    let index = Edge::open(folder.path()).expect("an index");
-
+    let index = Edge::open(&unfinished).expect("an index");
     let (mut writing, mut next) = (Duration::ZERO, 1);
     while next <= chunks {
         let end = (next + BATCH).min(chunks + 1);
@@ -63,9 +87,20 @@ async fn measure(chunks: u64, collections: u64) {
     index.maintain(&space).await.expect("upkeep");
     let graphs = started.elapsed();
     drop(index);
+    std::fs::rename(&unfinished, folder).expect("renamed");
+    Made { writing, graphs }
+}
 
+fn space() -> Space {
+    Space::new("bench", DIMENSIONS)
+}
+
+async fn measure(folder: &Path, chunks: u64, collections: u64, made: Option<Made>) {
+    let space = space();
+    let world = World::new();
+    let mut random = fastrand::Rng::with_seed(11);
     let started = Instant::now();
-    let index = Edge::open(folder.path()).expect("an index");
+    let index = Edge::open(folder).expect("an index");
     let restart = started.elapsed();
 
     // All of it: ten thousand collections as one scope would be another question.
@@ -102,17 +137,21 @@ async fn measure(chunks: u64, collections: u64) {
             agreed += exact.iter().filter(|hit| found.iter().any(|other| other.chunk == hit.chunk)).count();
         }
     }
+    let (upserts, graphs) = match made {
+        None => ("–".to_owned(), "–".to_owned()),
+        Some(Made { writing, graphs }) => {
+            (format!("{:.0}", chunks as f64 / writing.as_secs_f64()), format!("{:.1} s", graphs.as_secs_f64()))
+        }
+    };
     println!(
-        "| {chunks} | {collections} | {:.0} | {:.1} s | {:.0} ms | {} | {} | {} | {} | {:.3} | {} MB |",
-        chunks as f64 / writing.as_secs_f64(),
-        graphs.as_secs_f64(),
+        "| {chunks} | {collections} | {upserts} | {graphs} | {:.0} ms | {} | {} | {} | {} | {:.3} | {} MB |",
         restart.as_secs_f64() * 1_000.0,
         at(&mut times.hybrid, 0.5),
         at(&mut times.hybrid, 0.99),
         at(&mut times.dense, 0.5),
         at(&mut times.sparse, 0.5),
         f64::from(agreed as u32) / f64::from((expected as u32).max(1)),
-        size(folder.path()) >> 20,
+        size(folder) >> 20,
     );
 }
 

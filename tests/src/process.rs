@@ -20,8 +20,11 @@ pub struct Process {
     _output: BufReader<ChildStdout>,
 }
 
-/// The binary that cargo built beside this test.
+/// The binary that cargo built beside this test, or the one that `GUICHET_TEST_BINARY` names.
 pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("GUICHET_TEST_BINARY") {
+        return path.into();
+    }
     let test = std::env::current_exe().expect("the path of this test");
     let path = test.parent().and_then(|deps| deps.parent()).expect("a target folder").join("guichet");
     assert!(path.exists(), "{} is missing: run `cargo build --package gateway` first", path.display());

@@ -1,5 +1,8 @@
 //! The workers of this process: what they share, how they take turns, how they give work back.
 
+mod desk;
+mod hold;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rag::index::{Space, VectorIndex};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +24,8 @@ use crate::prompts::Cleaning;
 use crate::store::jobs::{Held, Lane, Portion};
 use crate::store::work::Work;
 use crate::store::{Database, StoreError};
+use desk::{Desk, Shelf};
+pub use hold::Hold;
 
 /// A job whose holder says nothing for so long is anybody's.
 const LEASE: Duration = Duration::from_secs(30);
@@ -324,80 +328,6 @@ impl Crew {
             Err(error) => {
                 tracing::warn!(%error, "a document could not be taken out of the index");
                 false
-            }
-        }
-    }
-}
-
-/// The way to what indexes beside an embedder.
-type Shelf = mpsc::Sender<indexing::Message>;
-
-/// A worker's place.
-struct Desk {
-    lane: Lane,
-    shelf: Option<Shelf>,
-}
-
-impl Desk {
-    fn reader() -> Desk {
-        Desk { lane: Lane::Reading, shelf: None }
-    }
-
-    fn embedder() -> Desk {
-        Desk { lane: Lane::Embedding, shelf: None }
-    }
-
-    /// What indexes for an embedder; begun anew where a bug has ended it, whose jobs come back when their leases end.
-    fn shelf(&mut self, crew: &Arc<Crew>, tasks: &TaskTracker) -> Option<Shelf> {
-        if self.lane == Lane::Embedding && self.shelf.as_ref().is_none_or(mpsc::Sender::is_closed) {
-            let (shelf, from) = mpsc::channel(indexing::BEHIND);
-            let (crew, stop) = (crew.clone(), crew.stop.clone());
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = indexing::run(crew, from) => {}
-                    // What is not written down is embedded again.
-                    () = stop.cancelled() => {}
-                }
-            });
-            self.shelf = Some(shelf);
-        }
-        self.shelf.clone()
-    }
-}
-
-/// Jobs under work, until dropped.
-pub struct Hold {
-    crew: Arc<Crew>,
-    lane: Lane,
-    organization: i64,
-    documents: Vec<i64>,
-}
-
-impl Hold {
-    fn new(crew: Arc<Crew>, lane: Lane, organization: i64, jobs: &[Held]) -> Hold {
-        let documents: Vec<i64> = jobs.iter().map(|job| job.document).collect();
-        crew.held().extend(documents.iter().copied());
-        if lane == Lane::Reading {
-            *crew.reading.lock().unwrap_or_else(PoisonError::into_inner).entry(organization).or_default() += 1;
-        }
-        Hold { crew, lane, organization, documents }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        let mut held = self.crew.held();
-        for document in &self.documents {
-            held.remove(document);
-        }
-        drop(held);
-        if self.lane == Lane::Reading {
-            let mut reading = self.crew.reading.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(busy) = reading.get_mut(&self.organization) {
-                *busy -= 1;
-                if *busy == 0 {
-                    reading.remove(&self.organization);
-                }
             }
         }
     }

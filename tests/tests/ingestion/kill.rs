@@ -1,7 +1,8 @@
 //! `kill -9` at random, twenty times within one ingestion: the end is that of an undisturbed run.
 //!
 //! The corpus is made here. `GUICHET_TEST_CORPUS` names a folder whose `corpus.jsonl` is taken instead: that takes as long
-//! as it is large. No upload is tried twice: between two kills, a gateway takes them all.
+//! as it is large, and less with an optimised build, which `GUICHET_TEST_BINARY` may name. No upload is tried twice: between
+//! two kills, a gateway takes them all.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -52,7 +52,8 @@ async fn orders_in_documents_reach_the_engine_as_data() {
         for mark in ["<|im_", "[INST]", "[/INST]", "<<SYS>>", "[SYSTEM_PROMPT]", "<start_of_turn>", "<｜User｜>"] {
             assert!(!user.contains(mark), "{mark} in {user}");
         }
-        let end = "Question :\nQuelle démarche ?\n\nRéponds en une à quelques phrases complètes, chacune suivie du numéro du passage qui l'appuie, entre crochets.";
+        let end = "Question :\nQuelle démarche ?\n\nRéponds en une à quelques phrases complètes, chacune suivie du numéro du \
+            passage qui l'appuie, entre crochets.";
         assert!(user.ends_with(end), "the question is the last word of another: {user}");
         assert_eq!(user.matches("\nQuestion :\n").count(), 1 + text.matches("\nQuestion :\n").count());
         let fenced = user.rfind("</passage>").unwrap();
