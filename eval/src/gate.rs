@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use crate::grid::{Criterion, Evidence, EvidenceTable, Grid, Total, Veto};
+use crate::grid::{Blocked, Criterion, Evidence, EvidenceTable, Grid, JudgeAgreement, Total, Veto, of_judge};
 use crate::refusal::Code;
 use crate::stats::units::{Clusters, Units};
 use crate::stats::{Estimate, Interval, Level, paired};
@@ -53,6 +53,14 @@ pub struct Ask {
     pub unpaired: f64,
 }
 
+/// The tables a gate looks at.
+pub struct Tables<'a> {
+    pub baseline: &'a EvidenceTable,
+    pub candidate: &'a EvidenceTable,
+    /// Where people and the judge scored the same items; absent: whatever of it the two others hold.
+    pub agreement: Option<&'a EvidenceTable>,
+}
+
 /// One criterion on paired items.
 #[derive(Clone, Debug, Serialize)]
 pub struct Compared {
@@ -71,6 +79,8 @@ pub struct Compared {
     pub pairs: usize,
     pub only_baseline: usize,
     pub only_candidate: usize,
+    /// Whether the judge follows people, where scores are a judge's.
+    pub judge: Option<JudgeAgreement>,
     /// Why nothing can be said.
     pub reason: Option<Refusal>,
 }
@@ -85,6 +95,8 @@ pub struct Gate {
     pub criteria: Vec<Compared>,
     /// Vetoes that fire with the candidate's evidence.
     pub vetoes: Vec<String>,
+    /// Vetoes that would fire, were the word of a judge who is not known to follow people taken.
+    pub doubted: Vec<String>,
     /// A short text in French.
     pub fr: String,
 }
@@ -95,9 +107,13 @@ pub struct Gate {
 /// ([`paired::difference`]). Passes when the lower bound is over −margin, on every criterion: an intersection-union test
 /// (Berger 1982), which needs no correction. A regression is an upper bound under −margin on one of m criteria, read at
 /// level 1 − (1 − level)/m (Bonferroni), so that the chance of one false alarm stays under 1 − level. All else is
-/// inconclusive. Where nothing differs between n units, the bound is what no difference in n still allows: 1 − (α/2)^(1/n)
-/// (Clopper & Pearson 1934).
-pub fn compare(grid: &Grid, baseline: &EvidenceTable, candidate: &EvidenceTable, ask: &Ask) -> refusal::Result<Gate> {
+/// inconclusive, and so is what a judge alone says whose agreement with people is too little or unknown
+/// ([`JudgeAgreement`]). Where nothing differs between n units, the bound is what no difference in n still allows:
+/// 1 − (α/2)^(1/n) (Clopper & Pearson 1934).
+pub fn compare(grid: &Grid, tables: &Tables<'_>, ask: &Ask) -> refusal::Result<Gate> {
+    let Tables { baseline, candidate, agreement } = *tables;
+    let own = [baseline, candidate];
+    let people: Vec<&EvidenceTable> = agreement.map_or_else(|| own.to_vec(), |table| vec![table]);
     let known: Vec<&Criterion> = grid.facets.iter().flat_map(|facet| &facet.criteria).collect();
     for named in ask.criteria.iter().chain(ask.margins.own.keys()) {
         if !known.iter().any(|criterion| criterion.id == *named) {
@@ -127,10 +143,14 @@ pub fn compare(grid: &Grid, baseline: &EvidenceTable, candidate: &EvidenceTable,
     }
     let family = Level::new(1.0 - (1.0 - ask.level.share()) / sides.len() as f64)?;
     let criteria: Vec<Compared> =
-        sides.iter().map(|(criterion, sides)| compared(criterion, sides, ask, family)).collect();
-    let vetoes = fired(grid, candidate, ask.level);
+        sides.iter().map(|(criterion, sides)| compared(criterion, sides, &people, ask, family)).collect();
+    let (vetoes, doubted) = fired(grid, candidate, &people, ask.level);
     let worst = criteria.iter().map(|one| one.verdict).max().unwrap_or(Verdict::Inconclusive);
-    let verdict = if vetoes.is_empty() { worst } else { Verdict::Regression };
+    let verdict = match (vetoes.is_empty(), doubted.is_empty()) {
+        (false, _) => Verdict::Regression,
+        (true, false) => worst.max(Verdict::Inconclusive),
+        (true, true) => worst,
+    };
     let mut gate = Gate {
         verdict,
         level: ask.level.share(),
@@ -138,6 +158,7 @@ pub fn compare(grid: &Grid, baseline: &EvidenceTable, candidate: &EvidenceTable,
         grid_hash: grid.hash.clone(),
         criteria,
         vetoes,
+        doubted,
         fr: String::new(),
     };
     gate.fr = words::french(&gate);
@@ -148,7 +169,7 @@ type Side = HashMap<String, (f64, String)>;
 
 /// Scores by item, of one source: a person's beside a judge's would compare those two, not the candidates.
 struct Sides {
-    source: String,
+    source: Evidence,
     baseline: Side,
     candidate: Side,
 }
@@ -160,7 +181,7 @@ impl Sides {
         sources
             .map(|source| {
                 let of = |table: &EvidenceTable| table.by_item(&criterion.id, source);
-                let sides = Sides { source: source.to_string(), baseline: of(baseline), candidate: of(candidate) };
+                let sides = Sides { source: source.clone(), baseline: of(baseline), candidate: of(candidate) };
                 let pairs = sides.pairs();
                 ((*source == Evidence::Human && pairs >= criterion.minimum, pairs), sides)
             })
@@ -177,7 +198,7 @@ impl Sides {
     }
 }
 
-fn compared(criterion: &Criterion, sides: &Sides, ask: &Ask, family: Level) -> Compared {
+fn compared(criterion: &Criterion, sides: &Sides, people: &[&EvidenceTable], ask: &Ask, family: Level) -> Compared {
     let Sides { source, baseline, candidate } = sides;
     let margin = ask.margins.own.get(&criterion.id).copied().unwrap_or(ask.margins.usual);
     let mut items: Vec<&String> = baseline.keys().filter(|item| candidate.contains_key(*item)).collect();
@@ -185,7 +206,7 @@ fn compared(criterion: &Criterion, sides: &Sides, ask: &Ask, family: Level) -> C
     let pairs = items.len();
     let mut told = Compared {
         criterion: criterion.id.clone(),
-        source: source.clone(),
+        source: source.to_string(),
         margin,
         verdict: Verdict::Inconclusive,
         difference: None,
@@ -195,6 +216,7 @@ fn compared(criterion: &Criterion, sides: &Sides, ask: &Ask, family: Level) -> C
         pairs,
         only_baseline: baseline.len() - pairs,
         only_candidate: candidate.len() - pairs,
+        judge: matches!(source, Evidence::Judge(_)).then(|| of_judge(criterion, people, |other| other == source)),
         reason: None,
     };
     let scores = |side: &Side| items.iter().map(|item| side[*item].0).collect::<Vec<f64>>();
@@ -238,6 +260,10 @@ fn compared(criterion: &Criterion, sides: &Sides, ask: &Ask, family: Level) -> C
             }
         }
     }
+    if let Some(doubt) = told.judge.as_ref().and_then(JudgeAgreement::doubt).filter(|_| told.reason.is_none()) {
+        told.verdict = Verdict::Inconclusive;
+        told.reason = Some(doubt);
+    }
     told
 }
 
@@ -257,14 +283,19 @@ fn unvaried(after: &[f64], before: &[f64], clusters: &Clusters, level: Level) ->
     })
 }
 
-/// Vetoes that fire; those nobody can check are for the report, a gate compares.
-fn fired(grid: &Grid, candidate: &EvidenceTable, level: Level) -> Vec<String> {
-    match grid.score(candidate, level).total {
-        Total::Blocked { by } => {
-            by.into_iter().filter(|one| one.veto == Veto::Fired).map(|one| one.criterion).collect()
-        }
-        _ => Vec::new(),
-    }
+/// Vetoes that fire, and those that would on the word of a judge in doubt; those nobody can check are for the report, a
+/// gate compares.
+fn fired(
+    grid: &Grid,
+    candidate: &EvidenceTable,
+    people: &[&EvidenceTable],
+    level: Level,
+) -> (Vec<String>, Vec<String>) {
+    let Total::Blocked { by } = grid.score_beside(candidate, people, level).total else { return Default::default() };
+    let named = |of: fn(&Blocked) -> bool| by.iter().filter(|one| of(one)).map(|one| one.criterion.clone()).collect();
+    let under: fn(&Blocked) -> bool =
+        |one| one.veto == Veto::Unknown && one.lower_bound.is_some_and(|low| low < one.threshold);
+    (named(|one| one.veto == Veto::Fired), named(under))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A grid is data: who does not like ours writes another. Its hash goes into every report, so that a score is tied to the
 //! questions that were asked.
 
+mod agreement;
 mod check;
 mod distribution;
 pub(crate) mod evidence;
@@ -13,6 +14,8 @@ mod profile;
 mod read;
 mod score;
 
+pub(crate) use agreement::of_judge;
+pub use agreement::{Agrees, JudgeAgreement};
 pub use distribution::{Distribution, Slice};
 pub use evidence::EvidenceTable;
 pub use model::{AUTO, Criterion, Direction, Evidence, Facet, Grid, Scale, Text, USAGE};

@@ -20,6 +20,8 @@ use crate::refusal::Refusal;
 pub struct Rating {
     pub item: String,
     pub rater: String,
+    /// The independent unit the item belongs to, an end user; the item itself where nothing else is known.
+    pub unit: String,
     pub answer: Answer,
     /// Words of what is rated: a severity is per 1000 of them.
     pub words: Option<f64>,

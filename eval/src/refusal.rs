@@ -22,6 +22,8 @@ pub enum Code {
     Undefined,
     /// Models are not all linked by chains of wins both ways.
     Disconnected,
+    /// A judge that agrees too little with people, or whose agreement nobody measured.
+    Judge,
     /// The data are not what the method takes.
     Input,
 }

@@ -10,6 +10,7 @@ use crate::refusal::{Refusal, Result};
 use crate::stats::alpha::{Metric, Ratings};
 use crate::stats::kappa::{self, Weights};
 use crate::stats::ranking::{Duel, Outcome, Ranking, davidson};
+use crate::stats::units::Clusters;
 use crate::table::number;
 
 const ITEM: Column = column("item", Kind::Label, "élément noté", "item rated");
@@ -60,7 +61,11 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "krippendorff-alpha",
         fr: "accord de toutes personnes, notes manquantes admises",
         en: "agreement of any raters, ratings may be missing",
-        columns: &[ITEM, maybe("label", Kind::Label, "note donnée ; vide si aucune", "rating given; empty if none")],
+        columns: &[
+            ITEM,
+            maybe("label", Kind::Label, "note donnée ; vide si aucune", "rating given; empty if none"),
+            CLUSTER,
+        ],
         settings: &[
             Setting {
                 name: "metric",
@@ -167,8 +172,13 @@ fn krippendorff(frame: &Frame) -> Result<Value> {
     for ((item, _), value) in rated.iter().zip(values) {
         items.entry(item).or_default().push(value);
     }
+    let units: BTreeMap<&str, &str> = match frame.has("cluster") {
+        true => frame.texts("item").into_iter().zip(frame.texts("cluster")).collect(),
+        false => BTreeMap::new(),
+    };
+    let clusters = Clusters::named(items.keys().map(|item| *units.get(item).unwrap_or(item)));
     let items: Vec<Vec<f64>> = items.into_values().collect();
-    let ratings = Ratings::new(&items, metric)?;
+    let ratings = Ratings::in_units(&items, &clusters, metric)?;
     let alpha = ratings.alpha()?;
     // α may exist where its interval does not: then the reason stands in the interval's place.
     let interval = match ratings.interval(&frame.plan()?) {

@@ -41,5 +41,10 @@ pub(super) fn french(gate: &Gate) -> String {
     for veto in &gate.vetoes {
         text.push_str(&format!("\n- {veto} : le veto de la grille se déclenche"));
     }
+    for veto in &gate.doubted {
+        text.push_str(&format!(
+            "\n- {veto} : d’après le juge, le veto de la grille se déclencherait ; son accord avec les personnes n’est pas établi"
+        ));
+    }
     text
 }

@@ -38,8 +38,9 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 pub struct EvidenceTable {
     pub(super) lines: HashMap<String, Vec<Line>>,
-    /// Items that some line names, for coverage.
+    /// Items that some line names, for coverage: answers, and pairs of them.
     pub(super) items: HashSet<String>,
+    pub(super) pairs: HashSet<String>,
     pub rows: usize,
     pub broken: Vec<Broken>,
 }
@@ -81,7 +82,9 @@ impl EvidenceTable {
                 Ok((criterion, line)) => {
                     evidence.rows += 1;
                     if !line.source.is_fact() {
-                        evidence.items.insert(line.item.clone());
+                        let pair = criteria.get(criterion.as_str()).is_some_and(|one| one.scale == Scale::Pairwise);
+                        let items = if pair { &mut evidence.pairs } else { &mut evidence.items };
+                        items.insert(line.item.clone());
                     }
                     evidence.lines.entry(criterion).or_default().push(line);
                 }
@@ -102,6 +105,18 @@ impl EvidenceTable {
             }
         }
         sums.into_iter().map(|(item, (sum, n, unit))| (item.to_owned(), (sum / n, unit.to_owned()))).collect()
+    }
+
+    /// The same table without what it says of some criteria.
+    pub fn without(&self, criteria: &[&str]) -> EvidenceTable {
+        let kept = self.lines.iter().filter(|(id, _)| !criteria.contains(&id.as_str()));
+        EvidenceTable {
+            lines: kept.map(|(id, lines)| (id.clone(), lines.clone())).collect(),
+            items: self.items.clone(),
+            pairs: self.pairs.clone(),
+            rows: self.rows,
+            broken: Vec::new(),
+        }
     }
 
     /// Judges that some line names, `id@version`.

@@ -44,6 +44,8 @@ pub struct Criterion {
     pub evidence: Vec<Evidence>,
     /// Fewer items than this, and it is « non concluant ».
     pub minimum: usize,
+    /// The least α between a judge and people for the judge alone to decide.
+    pub judge_agreement: f64,
     /// Fires when the lower bound of the score (0 worst, 1 best) is under it.
     pub veto: Option<f64>,
 }

@@ -85,9 +85,14 @@ struct Mean {
 impl Grid {
     /// Scores the grid. Not applicable leaves the denominator; missing and inconclusive are shown, and are not zeros.
     pub fn score(&self, evidence: &EvidenceTable, level: Level) -> Report {
+        self.score_beside(evidence, &[evidence], level)
+    }
+
+    /// The same, with judges held against people in other tables than the one that is scored.
+    pub fn score_beside(&self, evidence: &EvidenceTable, people: &[&EvidenceTable], level: Level) -> Report {
         let mut profile: Vec<Option<FacetScore>> = self.facets.iter().map(|_| None).collect();
         for place in 0..self.facets.len() {
-            self.facet(place, evidence, level, &mut profile);
+            self.facet(place, (evidence, people), level, &mut profile);
         }
         let profile: Vec<FacetScore> = profile.into_iter().flatten().collect();
         let total = self.total(&profile, level);
@@ -107,7 +112,13 @@ impl Grid {
     }
 
     /// Scores a facet, those it references first: they do not go round in a grid that was checked.
-    fn facet(&self, place: usize, evidence: &EvidenceTable, level: Level, profile: &mut [Option<FacetScore>]) {
+    fn facet(
+        &self,
+        place: usize,
+        (evidence, people): (&EvidenceTable, &[&EvidenceTable]),
+        level: Level,
+        profile: &mut [Option<FacetScore>],
+    ) {
         if profile[place].is_some() {
             return;
         }
@@ -115,10 +126,10 @@ impl Grid {
         let inner: Vec<usize> =
             facet.references.iter().filter_map(|name| self.facets.iter().position(|other| other.id == *name)).collect();
         for other in &inner {
-            self.facet(*other, evidence, level, profile);
+            self.facet(*other, (evidence, people), level, profile);
         }
         let criteria: Vec<CriterionScore> =
-            facet.criteria.iter().map(|criterion| score::criterion(criterion, evidence, level)).collect();
+            facet.criteria.iter().map(|criterion| score::criterion(criterion, evidence, people, level)).collect();
         let referenced = inner.iter().filter_map(|other| profile[*other].as_ref()).map(Ingredient::facet);
         let mean = mean(criteria.iter().map(Ingredient::criterion).chain(referenced).collect());
         let figure = |part: &Part| Figure { estimate: part.estimate, interval: part.interval(level) };

@@ -8,6 +8,17 @@ use super::problem::Problem;
 /// A minimum when neither the criterion nor the grid says one.
 const MINIMUM: usize = 30;
 
+/// The least agreement of a judge with people when neither the criterion nor the grid says one: under it, agreement is
+/// « fair » at best (Landis & Koch 1977).
+const JUDGE_AGREEMENT: f64 = 0.4;
+
+/// What criteria take from their grid when they say nothing.
+#[derive(Clone, Copy)]
+struct Usual {
+    minimum: usize,
+    judge_agreement: f64,
+}
+
 /// What to say of a yes or no where a word is wanted: YAML takes a bare `y` for one.
 const UNQUOTED: ((&str, &str), (&str, &str)) = (
     (
@@ -35,16 +46,19 @@ impl Place<'_> {
 
 pub(super) fn grid(document: &Value, problems: &mut Vec<Problem>) -> Grid {
     let mut reader = Reader { problems };
-    let known = ["grid", "version", "title", "about", "minimum", "facets"];
+    let known = ["grid", "version", "title", "about", "minimum", "judge_agreement", "facets"];
     let Some(place) = reader.object(document, String::new(), &known) else { return Grid::default() };
-    let minimum = reader.count(&place, "minimum").unwrap_or(MINIMUM);
+    let usual = Usual {
+        minimum: reader.count(&place, "minimum").unwrap_or(MINIMUM),
+        judge_agreement: reader.agreement(&place).unwrap_or(JUDGE_AGREEMENT),
+    };
     let facets = reader.list(&place, "facets", true);
     Grid {
         id: reader.word(&place, "grid").unwrap_or_default(),
         version: reader.word(&place, "version").unwrap_or_default(),
         title: reader.text(&place, "title", true),
         about: reader.text(&place, "about", false),
-        facets: facets.iter().filter_map(|(path, value)| reader.facet(value, path, minimum)).collect(),
+        facets: facets.iter().filter_map(|(path, value)| reader.facet(value, path, usual)).collect(),
         hash: String::new(),
     }
 }
@@ -76,7 +90,7 @@ impl Reader<'_> {
         Some(place)
     }
 
-    fn facet(&mut self, value: &Value, path: &str, minimum: usize) -> Option<Facet> {
+    fn facet(&mut self, value: &Value, path: &str, usual: Usual) -> Option<Facet> {
         let known = ["id", "label", "weight", "references", "sources", "criteria"];
         let place = self.object(value, path.to_owned(), &known)?;
         let criteria = self.list(&place, "criteria", false);
@@ -86,12 +100,13 @@ impl Reader<'_> {
             weight: self.weight(&place),
             references: self.words(&place, "references"),
             sources: self.words(&place, "sources"),
-            criteria: criteria.iter().filter_map(|(path, value)| self.criterion(value, path, minimum)).collect(),
+            criteria: criteria.iter().filter_map(|(path, value)| self.criterion(value, path, usual)).collect(),
         })
     }
 
-    fn criterion(&mut self, value: &Value, path: &str, minimum: usize) -> Option<Criterion> {
-        let known = ["id", "question", "scale", "direction", "weight", "evidence", "minimum", "veto"];
+    fn criterion(&mut self, value: &Value, path: &str, usual: Usual) -> Option<Criterion> {
+        let known =
+            ["id", "question", "scale", "direction", "weight", "evidence", "minimum", "judge_agreement", "veto"];
         let place = self.object(value, path.to_owned(), &known)?;
         let id = self.word(&place, "id").unwrap_or_default();
         let scale = self.scale(&place);
@@ -125,9 +140,20 @@ impl Reader<'_> {
             direction,
             weight: self.weight(&place),
             evidence,
-            minimum: self.count(&place, "minimum").unwrap_or(minimum),
+            minimum: self.count(&place, "minimum").unwrap_or(usual.minimum),
+            judge_agreement: self.agreement(&place).unwrap_or(usual.judge_agreement),
             veto: self.veto(&place),
         })
+    }
+
+    fn agreement(&mut self, place: &Place<'_>) -> Option<f64> {
+        let value = place.map.get("judge_agreement")?;
+        let agreement = value.as_f64().filter(|alpha| (0.0..=1.0).contains(alpha));
+        if agreement.is_none() {
+            let message = ("un accord est entre 0 et 1", "an agreement is between 0 and 1");
+            self.tell(place.at("judge_agreement"), message, ("écrivez par exemple 0.4", "write for instance 0.4"));
+        }
+        agreement
     }
 
     fn veto(&mut self, place: &Place<'_>) -> Option<f64> {

@@ -1,15 +1,17 @@
 //! The score of one criterion.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod corrected;
+
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
+use super::agreement::{self, JudgeAgreement};
 use super::evidence::{Answer, EvidenceTable, Line};
 use super::model::{Criterion, Evidence, Scale, Text};
 use super::part::Part;
 use crate::refusal::{Refusal, Result};
-use crate::stats::alpha::{Alpha, Metric, Ratings};
-use crate::stats::corrected::{Judged, Trust, corrected_mean};
+use crate::stats::alpha::Alpha;
 use crate::stats::units::{Clusters, Units};
 use crate::stats::{FEWEST_UNITS, Interval, Level, proportion};
 
@@ -66,13 +68,25 @@ pub struct CriterionScore {
     /// Agreement of people, when several answered the same items; or why it cannot be told.
     pub alpha: Option<Alpha>,
     pub alpha_refused: Option<Refusal>,
+    /// Whether the judge follows people, where one answered.
+    pub judge: Option<JudgeAgreement>,
+    /// Why a judge's answers count for nothing though there are some.
+    pub judge_unused: Option<Refusal>,
     pub veto: Option<Veto>,
     pub veto_threshold: Option<f64>,
     #[serde(skip)]
     pub(super) part: Option<Part>,
 }
 
+impl CriterionScore {
+    /// Why no decision may rest on this score: it is a judge's alone, and that judge is not known to follow people.
+    pub fn doubt(&self) -> Option<Refusal> {
+        (self.basis == Some("judge")).then(|| self.judge.as_ref()?.doubt()).flatten()
+    }
+}
+
 /// One item of one source: the mean of its answers.
+#[derive(Clone, Copy)]
 struct Item<'a> {
     name: &'a str,
     unit: &'a str,
@@ -81,7 +95,13 @@ struct Item<'a> {
     probability: f64,
 }
 
-pub(super) fn criterion(criterion: &Criterion, evidence: &EvidenceTable, level: Level) -> CriterionScore {
+/// `people`: the tables in which judges are held against people.
+pub(super) fn criterion(
+    criterion: &Criterion,
+    evidence: &EvidenceTable,
+    people: &[&EvidenceTable],
+    level: Level,
+) -> CriterionScore {
     let none = Vec::new();
     let lines = evidence.lines.get(&criterion.id).unwrap_or(&none);
     let mut score = CriterionScore {
@@ -101,6 +121,8 @@ pub(super) fn criterion(criterion: &Criterion, evidence: &EvidenceTable, level: 
         not_applicable: 0,
         alpha: None,
         alpha_refused: None,
+        judge: None,
+        judge_unused: None,
         veto: None,
         veto_threshold: criterion.veto,
         part: None,
@@ -110,16 +132,25 @@ pub(super) fn criterion(criterion: &Criterion, evidence: &EvidenceTable, level: 
         fact(lines, level, &mut score);
     } else {
         sample(criterion, lines, evidence, level, &mut score);
+        if answered(lines).any(|(line, ..)| is_judge(&line.source)) {
+            score.judge = Some(agreement::of_judge(criterion, people, is_judge));
+        }
     }
+    let doubted = score.doubt().is_some();
     score.veto = criterion.veto.filter(|_| score.state != State::NotApplicable).map(|threshold| match score.score {
         None => Veto::Unknown,
+        Some(_) if doubted => Veto::Unknown,
         Some(figure) if figure.interval.low < threshold => Veto::Fired,
         Some(_) => Veto::Lifted,
     });
     score
 }
 
-fn answered(lines: &[Line]) -> impl Iterator<Item = (&Line, f64, f64)> {
+fn is_judge(source: &Evidence) -> bool {
+    matches!(source, Evidence::Judge(_))
+}
+
+pub(super) fn answered(lines: &[Line]) -> impl Iterator<Item = (&Line, f64, f64)> {
     lines.iter().filter_map(|line| match line.answer {
         Answer::Score { score, size } => Some((line, score, size)),
         _ => None,
@@ -157,7 +188,8 @@ fn sample(criterion: &Criterion, lines: &[Line], evidence: &EvidenceTable, level
         of.map(|line| line.item.as_str()).collect()
     };
     let not_applicable = named(Answer::NotApplicable);
-    let applicable = evidence.items.iter().filter(|item| !not_applicable.contains(item.as_str())).count();
+    let items = if criterion.scale == Scale::Pairwise { &evidence.pairs } else { &evidence.items };
+    let applicable = items.iter().filter(|item| !not_applicable.contains(item.as_str())).count();
     score.not_applicable = not_applicable.len();
     score.n = scored.len();
     score.missing = applicable - scored.len();
@@ -166,8 +198,8 @@ fn sample(criterion: &Criterion, lines: &[Line], evidence: &EvidenceTable, level
         score.state = if not_applicable.is_empty() { State::Missing } else { State::NotApplicable };
         return;
     }
-    agreement(criterion, lines, score);
-    match estimated(lines, score.minimum, level) {
+    agreement::of_people(criterion, lines, score);
+    match estimated(lines, score, level) {
         Ok(estimated) => {
             score.state = State::Conclusive;
             score.basis = Some(estimated.basis);
@@ -182,28 +214,6 @@ fn sample(criterion: &Criterion, lines: &[Line], evidence: &EvidenceTable, level
     }
 }
 
-fn agreement(criterion: &Criterion, lines: &[Line], score: &mut CriterionScore) {
-    let mut ratings: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
-    for (line, value, _) in
-        answered(lines).filter(|(line, ..)| line.source == Evidence::Human && !line.rater.is_empty())
-    {
-        ratings.entry(&line.item).or_default().insert(&line.rater, value);
-    }
-    let items: Vec<Vec<f64>> = ratings.into_values().map(|raters| raters.into_values().collect()).collect();
-    if !items.iter().any(|raters: &Vec<f64>| raters.len() > 1) {
-        return;
-    }
-    let metric = match criterion.scale {
-        Scale::Boolean | Scale::Nominal(_) => Metric::Nominal,
-        Scale::Ordinal(_) | Scale::Pairwise => Metric::Ordinal,
-        Scale::Interval { .. } | Scale::Severity { .. } => Metric::Interval,
-    };
-    match Ratings::new(&items, metric).and_then(|ratings| ratings.alpha()) {
-        Ok(alpha) => score.alpha = Some(alpha),
-        Err(refusal) => score.alpha_refused = Some(refusal),
-    }
-}
-
 struct Estimated {
     basis: &'static str,
     figure: Figure,
@@ -213,14 +223,16 @@ struct Estimated {
 }
 
 /// A judge's answers corrected by people's where both are enough; else people's alone; else a judge's; else a program's.
-fn estimated(lines: &[Line], minimum: usize, level: Level) -> Result<Estimated> {
+fn estimated(lines: &[Line], score: &mut CriterionScore, level: Level) -> Result<Estimated> {
+    let minimum = score.minimum;
     let human = items(lines, |source| *source == Evidence::Human);
-    let judge = items(lines, |source| matches!(source, Evidence::Judge(_)));
+    let judge = items(lines, is_judge);
     let auto = items(lines, |source| matches!(source, Evidence::Auto(_)));
-    let weighted = lines.iter().any(|line| line.probability < 1.0);
-    let both = !human.is_empty() && !judge.is_empty() && !weighted;
-    if let Some(estimated) = both.then(|| corrected(&human, &judge, minimum, level)).flatten() {
-        return Ok(estimated);
+    if !human.is_empty() && !judge.is_empty() {
+        match corrected::estimated(&human, &judge, lines, minimum, level) {
+            Ok(estimated) => return Ok(estimated),
+            Err(why) => score.judge_unused = Some(why),
+        }
     }
     let (basis, items) = match (human.is_empty(), judge.is_empty()) {
         (false, _) => ("human", human),
@@ -300,48 +312,4 @@ fn first_names(items: &[Item<'_>], clusters: &Clusters) -> Vec<String> {
         }
     }
     names
-}
-
-/// Judge's scores corrected by people's; None when either is too few for that.
-fn corrected(human: &[Item<'_>], judge: &[Item<'_>], minimum: usize, level: Level) -> Option<Estimated> {
-    let by_people: HashMap<&str, f64> = human.iter().map(|item| (item.name, item.score)).collect();
-    let (both, alone): (Vec<&Item<'_>>, Vec<&Item<'_>>) =
-        judge.iter().partition(|item| by_people.contains_key(item.name));
-    // People who scored what the judge did not would be left out: then they are listened to alone.
-    if both.len() < human.len() || both.len() + alone.len() < minimum {
-        return None;
-    }
-    let scores = |items: &[&Item<'_>]| items.iter().map(|item| item.score).collect::<Vec<f64>>();
-    let (judged, judge_alone) = (scores(&both), scores(&alone));
-    let people: Vec<f64> = both.iter().map(|item| by_people[item.name]).collect();
-    let clusters = Clusters::named(both.iter().map(|item| item.unit));
-    let clusters_alone = Clusters::named(alone.iter().map(|item| item.unit));
-    let (human, judge, judge_alone) = (&people[..], &judged[..], &judge_alone[..]);
-    let input = Judged { human, judge, clusters: &clusters, judge_alone, clusters_alone: &clusters_alone };
-    let got = corrected_mean(&input, Trust::Tuned, level).ok()?;
-    let trust = got.trust;
-    let mut part = Part {
-        estimate: got.estimate.estimate.clamp(0.0, 1.0),
-        freedom: Some(got.estimate.degrees_of_freedom),
-        ..Part::default()
-    };
-    let rectified: Vec<f64> = people.iter().zip(&judged).map(|(y, f)| y - trust * f).collect();
-    let trusted: Vec<f64> = judge_alone.iter().map(|f| trust * f).collect();
-    for (items, values, clusters) in [(&both, &rectified, &clusters), (&alone, &trusted, &clusters_alone)] {
-        let (mean, n, count) = (crate::stats::mean(values), values.len() as f64, clusters.count() as f64);
-        for (item, value) in items.iter().zip(values) {
-            let pull = (value - mean) / n * (count / (count - 1.0)).sqrt();
-            *part.pulls.entry(item.unit.to_owned()).or_insert(0.0) += pull;
-        }
-    }
-    let interval = got.estimate.interval;
-    let interval = Interval::new(interval.low.clamp(0.0, 1.0), interval.high.clamp(0.0, 1.0), level);
-    let figure = Figure { estimate: part.estimate, interval };
-    Some(Estimated {
-        basis: "judge_corrected",
-        figure,
-        n: got.labelled + got.unlabelled,
-        units: got.estimate.units,
-        part,
-    })
 }

@@ -173,6 +173,59 @@ fn a_judge_is_corrected_by_people() {
     );
 }
 
+/// What people saw was drawn from what the judge saw, and the judge could not be read here and there: still corrected.
+#[test]
+fn a_judge_is_corrected_whatever_the_chances() {
+    let grid = grid(&facet("f", 1.0, "id: c, scale: boolean, evidence: [human, 'judge:j@1']"));
+    let mut random = Random::new(5);
+    for unequal in [false, true] {
+        let mut csv = "criterion,source,item,value,probability\n".to_owned();
+        for i in 0..2_000 {
+            let human = random.unit() < 0.6;
+            let judge = human || random.unit() < 0.33;
+            let verdict = if i % 50 == 0 { String::new() } else { u8::from(judge).to_string() };
+            let rare = if unequal && i % 2 == 0 { 0.5 } else { 1.0 };
+            csv.push_str(&format!("c,judge:j@1,i{i},{verdict},{rare}\n"));
+            if i < 200 {
+                csv.push_str(&format!("c,human,i{i},{},{}\n", u8::from(human), 0.1 * rare));
+            }
+        }
+        let got = &score(&grid, &csv).profile[0].criteria[0];
+        assert_eq!((got.basis, got.n), (Some("judge_corrected"), 1_964), "{got:?}");
+        let interval = got.score.unwrap().interval;
+        assert!(interval.contains(0.6) && interval.high - interval.low < 0.14, "{interval:?}");
+        assert_eq!(got.judge.as_ref().unwrap().agrees, Agrees::Enough);
+    }
+    // People who scored what the judge was never given: their word alone, and why.
+    let csv =
+        format!("{HEADER}{}{}", yes("c", "human", 0..40, |i| i % 2 == 0), yes("c", "judge:j@1", 20..99, |_| true));
+    let got = &score(&grid, &csv).profile[0].criteria[0];
+    assert_eq!(got.basis, Some("human"));
+    assert!(got.judge_unused.as_ref().unwrap().fr.starts_with("20 éléments"), "{got:?}");
+}
+
+/// A judge alone shows its score, lifts no veto, and is held to people's word by a threshold of the grid.
+#[test]
+fn a_judge_alone_is_in_doubt() {
+    let with = |more: &str| facet("f", 1.0, &format!("id: c, scale: boolean, evidence: [human, 'judge:j@1']{more}"));
+    let judge = yes("c", "judge:j@1", 0..400, |i| i % 10 != 0);
+    let report = score(&grid(&with(", veto: 0.5")), &format!("{HEADER}{judge}"));
+    let got = &report.profile[0].criteria[0];
+    assert_eq!((got.state, got.basis, got.veto), (State::Conclusive, Some("judge"), Some(Veto::Unknown)));
+    assert!(got.score.is_some() && got.doubt().unwrap().fr.contains("non mesuré"), "{got:?}");
+    assert!(matches!(report.total, Total::Blocked { .. }));
+    // Twenty of people's, four against the judge: α about 0.2 as yes are many.
+    let people = yes("c", "human", 0..20, |i| i % 10 != 0 && i % 5 != 1);
+    let agrees = |more: &str| {
+        let report = score(&grid(&with(more)), &format!("{HEADER}{judge}{people}"));
+        report.profile[0].criteria[0].judge.clone().unwrap()
+    };
+    assert_eq!(agrees("").agrees, Agrees::TooLittle, "{:?}", agrees(""));
+    assert_eq!(agrees(", judge_agreement: 0.1").agrees, Agrees::Enough, "{:?}", agrees(""));
+    let wrong = Grid::read(&text(&with(", judge_agreement: 2"))).unwrap_err();
+    assert!(wrong[0].path.ends_with("judge_agreement"), "{wrong:?}");
+}
+
 /// The same answers under two criteria err together: the total is no surer than one of them.
 #[test]
 fn criteria_of_the_same_items_err_together() {

@@ -10,6 +10,7 @@ use crate::refusal::{Refusal, Result};
 use crate::stats::alpha::{Alpha, Metric, Ratings};
 use crate::stats::bootstrap::{Plan, Resampled};
 use crate::stats::kappa::{self, Kappa, Weights};
+use crate::stats::units::Clusters;
 
 /// Agreement on one criterion, by every measure that applies.
 #[derive(Clone, Debug, Serialize)]
@@ -36,7 +37,7 @@ pub struct AlphaTold {
     pub metric: &'static str,
     #[serde(flatten)]
     pub alpha: Alpha,
-    /// By bootstrap over items; α may exist where this does not.
+    /// By bootstrap over units, end users where they are known; α may exist where this does not.
     pub interval: Told<Resampled>,
 }
 
@@ -82,9 +83,11 @@ fn number(criterion: &Criterion, rating: &Rating) -> Option<f64> {
 /// Agreement on a criterion. `ratings` are of that criterion only; `plan` is of the bootstrap.
 pub fn agreement(criterion: &Criterion, ratings: &[Rating], plan: &Plan) -> Agreement {
     let mut items: BTreeMap<&str, BTreeMap<&str, f64>> = BTreeMap::new();
+    let mut units: BTreeMap<&str, &str> = BTreeMap::new();
     for rating in ratings {
         if let Some(value) = number(criterion, rating) {
             items.entry(&rating.item).or_default().insert(&rating.rater, value);
+            units.insert(&rating.item, &rating.unit);
         }
     }
     let count = |wanted: &Answer| ratings.iter().filter(|rating| rating.answer == *wanted).count();
@@ -98,7 +101,7 @@ pub fn agreement(criterion: &Criterion, ratings: &[Rating], plan: &Plan) -> Agre
         raters: raters.len(),
         not_applicable: count(&Answer::NotApplicable),
         skipped: count(&Answer::Skipped),
-        alpha: alpha(criterion, &items, plan).into(),
+        alpha: alpha(criterion, &items, &Clusters::named(units.values()), plan).into(),
         fleiss: fleiss(criterion, &items, plan).into(),
         cohen: cohen(criterion, &items, &raters.into_iter().collect::<Vec<_>>(), plan),
     }
@@ -106,14 +109,14 @@ pub fn agreement(criterion: &Criterion, ratings: &[Rating], plan: &Plan) -> Agre
 
 type Items<'a> = BTreeMap<&'a str, BTreeMap<&'a str, f64>>;
 
-fn alpha(criterion: &Criterion, items: &Items<'_>, plan: &Plan) -> Result<AlphaTold> {
+fn alpha(criterion: &Criterion, items: &Items<'_>, units: &Clusters, plan: &Plan) -> Result<AlphaTold> {
     let (metric, name) = match criterion.scale {
         Scale::Boolean | Scale::Nominal(_) => (Metric::Nominal, "nominal"),
         Scale::Ordinal(_) | Scale::Pairwise => (Metric::Ordinal, "ordinal"),
         Scale::Interval { .. } | Scale::Severity { .. } => (Metric::Interval, "interval"),
     };
     let values: Vec<Vec<f64>> = items.values().map(|by| by.values().copied().collect()).collect();
-    let ratings = Ratings::new(&values, metric)?;
+    let ratings = Ratings::in_units(&values, units, metric)?;
     Ok(AlphaTold { metric: name, alpha: ratings.alpha()?, interval: ratings.interval(plan).into() })
 }
 

@@ -12,7 +12,13 @@ fn plan() -> Plan {
 
 fn rating(item: usize, rater: usize, value: &str) -> Rating {
     let answer = Answer::stored((!value.is_empty()).then(|| value.to_owned()));
-    Rating { item: format!("i{item}"), rater: format!("r{rater}"), answer, words: Some(100.0) }
+    Rating {
+        item: format!("i{item}"),
+        rater: format!("r{rater}"),
+        unit: format!("i{item}"),
+        answer,
+        words: Some(100.0),
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::words;
-use crate::grid::{EvidenceTable, Figure, Grid, Report as Scored, State, Total, Veto};
+use crate::grid::{CriterionScore, EvidenceTable, Figure, Grid, Report as Scored, State, Total, Veto};
 use crate::stats::Level;
 
 /// What the total says beside its threshold.
@@ -16,6 +16,8 @@ pub enum Standing {
     NotReached,
     /// The interval holds the threshold.
     Inconclusive,
+    /// It would be reached, or not, but for a judge alone whose agreement with people is too little or unknown.
+    Doubted,
     /// A veto blocks the total.
     Blocked,
     /// There is no total, or no threshold to hold it to.
@@ -53,8 +55,17 @@ impl Decision {
             Total::Given { .. } => weighed(grid, evidence, level),
             _ => Vec::new(),
         };
-        let standing = standing(&scored.total, threshold);
-        let mut changes = vetoes(scored);
+        let doubted: Vec<&CriterionScore> = criteria(scored).filter(|one| one.doubt().is_some()).collect();
+        let mut standing = standing(&scored.total, threshold);
+        if let (Standing::Reached | Standing::NotReached, false) = (standing, doubted.is_empty()) {
+            let ids: Vec<&str> = doubted.iter().map(|one| one.id.as_str()).collect();
+            let without = grid.score(&evidence.without(&ids), level);
+            if self::standing(&without.total, threshold) != standing {
+                standing = Standing::Doubted;
+            }
+        }
+        let mut changes = doubts(&doubted, standing);
+        changes.extend(vetoes(scored));
         if let Total::Given { score, weight_covered, if_missing } = &scored.total {
             changes.extend(total(score, *weight_covered, *if_missing, threshold));
         }
@@ -71,6 +82,29 @@ impl Decision {
     }
 }
 
+fn criteria(scored: &Scored) -> impl Iterator<Item = &CriterionScore> {
+    scored.profile.iter().flat_map(|facet| &facet.criteria)
+}
+
+/// Scores that a judge alone gives, and what would let one believe them.
+fn doubts(doubted: &[&CriterionScore], standing: Standing) -> Vec<String> {
+    let said = doubted.iter().filter_map(|one| Some(format!("« {} » : {}", one.id, one.doubt()?.fr)));
+    let said: Vec<String> = said.collect();
+    if said.is_empty() {
+        return Vec::new();
+    }
+    let rests = match standing {
+        Standing::Doubted => " Sans elles, la décision changerait : elle ne peut pas reposer dessus.",
+        Standing::Reached | Standing::NotReached => " Sans elles, la décision serait la même.",
+        _ => "",
+    };
+    vec![format!(
+        "Notes d’un juge que rien ne confirme : {}.{rests} Faites noter par des personnes une partie des éléments du juge, {} au moins.",
+        said.join(" ; "),
+        crate::stats::FEWEST_UNITS
+    )]
+}
+
 fn standing(total: &Total, threshold: Option<f64>) -> Standing {
     match (total, threshold) {
         (Total::Blocked { .. }, _) => Standing::Blocked,
@@ -82,12 +116,14 @@ fn standing(total: &Total, threshold: Option<f64>) -> Standing {
 }
 
 fn vetoes(scored: &Scored) -> Vec<String> {
-    let criteria = scored.profile.iter().flat_map(|facet| &facet.criteria);
     let mut said = Vec::new();
-    for criterion in criteria {
+    for criterion in criteria(scored) {
         let Some((veto, threshold)) = criterion.veto.zip(criterion.veto_threshold) else { continue };
         let (id, bar) = (&criterion.id, words::score(threshold));
         match (veto, criterion.score) {
+            (Veto::Unknown, _) if criterion.doubt().is_some() => said.push(format!(
+                "Le veto « {id} » bloque le total : un juge dont l’accord avec les personnes n’est pas établi ne le lève pas."
+            )),
             (Veto::Unknown, _) => {
                 said.push(format!("Le veto « {id} » bloque le total faute de preuve : des preuves concluantes le lèveraient ou le confirmeraient."));
             }
@@ -193,8 +229,7 @@ fn weights_said(weights: &[Weighed], total: &Total, threshold: Option<f64>) -> O
 }
 
 fn inconclusive(scored: &Scored) -> Option<String> {
-    let criteria = scored.profile.iter().flat_map(|facet| &facet.criteria);
-    let named: Vec<String> = criteria
+    let named: Vec<String> = criteria(scored)
         .filter(|criterion| criterion.state == State::Inconclusive)
         .map(|criterion| format!("{} ({} sur {})", criterion.id, criterion.n, criterion.minimum))
         .collect();

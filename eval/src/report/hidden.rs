@@ -63,6 +63,11 @@ fn criteria(facet: &mut FacetScore) -> usize {
         if !fact && criterion.n < FEWEST_USERS {
             (criterion.alpha, criterion.alpha_refused) = (None, None);
         }
+        if let Some(judge) =
+            criterion.judge.as_mut().filter(|judge| judge.alpha.is_some_and(|a| a.items < FEWEST_USERS))
+        {
+            judge.hide();
+        }
     }
     hidden
 }

@@ -116,6 +116,12 @@ fn total(report: &Report) -> String {
                     lines.push(format!("Le seuil {bar} n’est pas atteint : la borne haute est en dessous."));
                     "bad"
                 }
+                (Standing::Doubted, Some(bar)) => {
+                    lines.push(format!(
+                        "Par rapport au seuil {bar} : non concluant, la décision reposerait sur un juge dont l’accord avec les personnes n’est pas établi."
+                    ));
+                    "open"
+                }
                 (_, Some(bar)) => {
                     lines.push(format!("Par rapport au seuil {bar} : non concluant, l’intervalle le contient."));
                     "open"

@@ -70,23 +70,27 @@ pub(super) fn text(report: &Report) -> String {
     }
     line(
         &mut text,
-        "\n## Critères\n\n| Critère | État | Note (intervalle) | n | Unités | Couverture | α | Veto | Source |\n|---|---|--:|--:|--:|--:|--:|---|---|",
+        "\n## Critères\n\n| Critère | État | Note (intervalle) | n | Unités | Couverture | α | α du juge | Veto | Source |\n|---|---|--:|--:|--:|--:|--:|--:|---|---|",
     );
     for one in scored.profile.iter().flat_map(|facet| &facet.criteria) {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
         line(
             &mut text,
             &format!(
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 plain(&one.id),
-                words::state(one.state),
+                if one.doubt().is_some() { "sous réserve" } else { words::state(one.state) },
                 or_dash(one.score.as_ref().map(words::figure)),
                 one.n,
                 one.units,
                 or_dash(one.coverage.map(words::percent)),
                 or_dash(one.alpha.map(|alpha| words::score(alpha.estimate))),
+                or_dash(one.judge.as_ref().map(words::agreement)),
                 or_dash(one.veto.map(|veto| words::veto(veto).to_owned())),
-                or_dash(one.basis.map(|basis| words::basis(basis).to_owned())),
+                or_dash(one.basis.map(|basis| match one.doubt() {
+                    Some(doubt) => format!("{} : {}", words::basis(basis), plain(&doubt.fr)),
+                    None => words::basis(basis).to_owned(),
+                })),
             ),
         );
     }

@@ -75,6 +75,12 @@ fn vetoes(scored: &Scored) -> Condition {
         named.map(|criterion| criterion.id.as_str()).collect::<Vec<&str>>()
     };
     let (fired, unknown) = (of(Veto::Fired), of(Veto::Unknown));
+    // What a judge alone says lifts nothing.
+    let judged = |id: &str| all.clone().any(|one| one.id == id && one.doubt().is_some());
+    let unknown: Vec<String> = unknown
+        .into_iter()
+        .map(|id| if judged(id) { format!("{id} (juge dont l’accord n’est pas établi)") } else { id.to_owned() })
+        .collect();
     let (met, seen) = match (fired.is_empty(), unknown.is_empty()) {
         (false, _) => (Some(false), format!("déclenchés : {}", fired.join(", "))),
         (true, false) => (None, format!("non vérifiables : {}", unknown.join(", "))),
@@ -93,7 +99,11 @@ fn threshold(scored: &Scored, decision: &Decision) -> Condition {
         Standing::NotReached => Some(false),
         _ => None,
     };
+    let doubted = decision.standing == Standing::Doubted;
     let seen = match &scored.total {
+        Total::Given { score, .. } if doubted => {
+            format!("{}, mais par un juge dont l’accord avec les personnes n’est pas établi", words::figure(score))
+        }
         Total::Given { score, .. } => words::figure(score),
         Total::Blocked { .. } => "total bloqué par un veto".to_owned(),
         Total::Inconclusive => "pas de total".to_owned(),

@@ -7,8 +7,9 @@ use crate::grid::{CriterionScore, FacetScore, Figure, Total};
 use crate::refusal::Result;
 
 /// Names and kinds of columns: texts, then numbers.
-const TEXTS: [&str; 9] = ["kind", "facet", "id", "label", "state", "basis", "veto", "reason", "grid_hash"];
-const NUMBERS: [&str; 12] = [
+const TEXTS: [&str; 10] =
+    ["kind", "facet", "id", "label", "state", "basis", "veto", "reason", "grid_hash", "judge_doubt"];
+const NUMBERS: [&str; 13] = [
     "weight",
     "score",
     "low",
@@ -21,6 +22,7 @@ const NUMBERS: [&str; 12] = [
     "not_applicable",
     "alpha",
     "veto_threshold",
+    "judge_alpha",
 ];
 
 #[derive(Default)]
@@ -92,6 +94,8 @@ fn of_criterion(facet: &FacetScore, criterion: &CriterionScore) -> Line {
     line.numbers[7] = criterion.coverage;
     (line.numbers[8], line.numbers[9]) = (Some(criterion.missing as f64), Some(criterion.not_applicable as f64));
     (line.numbers[10], line.numbers[11]) = (criterion.alpha.map(|alpha| alpha.estimate), criterion.veto_threshold);
+    line.texts[9] = criterion.doubt().map(|doubt| doubt.fr);
+    line.numbers[12] = criterion.judge.as_ref().and_then(|judge| Some(judge.alpha?.estimate));
     line.scored(criterion.score.as_ref())
 }
 

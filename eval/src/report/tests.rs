@@ -155,3 +155,34 @@ fn the_page_is_whole_accessible_and_lets_no_markup_in() {
     // Same sources, same page.
     assert_eq!(html, made.html());
 }
+
+/// x by a judge whom nobody vouches for, all of it yes; y and z by people, half of them.
+#[test]
+fn nothing_is_decided_on_a_judge_alone() {
+    let judged: String =
+        (0..60).map(|i| format!("x,{},judge:judge-criterion@1,i{i}\n", u8::from(i % 20 != 0))).collect();
+    let people: String = (0..60).map(|i| format!("y,{},human,i{i}\nz,{},human,i{i}\n", i % 2, i % 2)).collect();
+    let grid = Grid::read(GRID).unwrap();
+    let csv = format!("criterion,value,source,item\n{judged}{people}");
+    let evidence = EvidenceTable::read(&grid, &Table::read(csv.as_bytes()).unwrap()).unwrap();
+    let made = |threshold: f64| {
+        let product = Some(product::Ask { name: "Assistant".to_owned(), ..product::Ask::default() });
+        Report::new(Sources { product, ..sources(&grid, &evidence, true, Some(threshold)) }).unwrap()
+    };
+    // 0.61 with the judge, 0.5 without: over 0.45 for sure only with it.
+    let rests = made(0.45);
+    assert_eq!(rests.decision.standing, decision::Standing::Doubted, "{:?}", rests.scored.total);
+    let product = rests.product.as_ref().unwrap();
+    assert_eq!((product.verdict, product.conditions[1].met), (product::Verdict::Undecided, None));
+    for text in [rests.html(), rests.markdown()] {
+        for said in ["sous réserve", "accord du juge avec les personnes non mesuré", "n’est pas établi"] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
+    }
+    assert!(String::from_utf8(rests.csv().unwrap()).unwrap().contains("non mesuré"));
+    // Over 0.2 either way: said, and decided.
+    let sure = made(0.2);
+    assert_eq!(sure.decision.standing, decision::Standing::Reached);
+    assert!(sure.decision.changes[0].contains("« x »") && sure.decision.changes[0].contains("serait la même"));
+    assert_eq!(sure.product.unwrap().verdict, product::Verdict::Go);
+}

@@ -1,6 +1,6 @@
 //! Numbers and states as a French reader expects them.
 
-use crate::grid::{Figure, State, Veto};
+use crate::grid::{Agrees, Figure, JudgeAgreement, State, Veto};
 use crate::stats::Interval;
 
 /// `0,73`.
@@ -77,6 +77,16 @@ pub fn basis(basis: &str) -> &'static str {
         "attestation" => "attestation",
         "usage" => "usage",
         _ => "autre",
+    }
+}
+
+/// How far a judge follows people.
+pub fn agreement(judge: &JudgeAgreement) -> String {
+    match (judge.agrees, &judge.alpha) {
+        (_, Some(alpha)) => score(alpha.estimate),
+        (Agrees::Enough, None) => "suffisant".to_owned(),
+        (Agrees::TooLittle, None) => "insuffisant".to_owned(),
+        (Agrees::Unmeasured, None) => "non mesuré".to_owned(),
     }
 }
 

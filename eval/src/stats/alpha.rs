@@ -1,6 +1,7 @@
 //! Krippendorff's α: agreement of any number of raters, any of whom may have skipped some items.
 
 use super::bootstrap::{self, Plan, Resampled};
+use super::units::Clusters;
 use crate::refusal::{Refusal, Result};
 
 /// What a difference between two values is worth.
@@ -35,13 +36,27 @@ pub struct Ratings {
     values: Vec<f64>,
     /// Of each item, (place of the value, how many times).
     items: Vec<Vec<(u32, f64)>>,
+    /// Items of each independent unit.
+    units: Vec<Vec<u32>>,
 }
 
 impl Ratings {
     /// The values each item was given; categories as any distinct numbers. Items with fewer than two say nothing of
     /// agreement and are left out.
     pub fn new(items: &[Vec<f64>], metric: Metric) -> Result<Ratings> {
-        let paired: Vec<&Vec<f64>> = items.iter().filter(|item| item.len() > 1).collect();
+        Ratings::in_units(items, &Clusters::alone(items.len()), metric)
+    }
+
+    /// The same where items of one end user, or of one conversation, resemble each other: the interval resamples units.
+    pub fn in_units(items: &[Vec<f64>], clusters: &Clusters, metric: Metric) -> Result<Ratings> {
+        Refusal::same_length(items.len(), clusters.of().len())?;
+        let mut units: Vec<Vec<u32>> = vec![Vec::new(); clusters.count()];
+        let mut paired: Vec<&Vec<f64>> = Vec::with_capacity(items.len());
+        for (item, unit) in items.iter().zip(clusters.of()).filter(|(item, _)| item.len() > 1) {
+            units[*unit as usize].push(paired.len() as u32);
+            paired.push(item);
+        }
+        units.retain(|items| !items.is_empty());
         if paired.len() < 2 {
             let fr = "éléments notés par deux personnes ou plus";
             return Err(Refusal::too_few(fr, "items rated by two people or more", paired.len(), 2));
@@ -74,7 +89,7 @@ impl Ratings {
                 counts
             })
             .collect();
-        Ok(Ratings { metric, values, items })
+        Ok(Ratings { metric, values, items, units })
     }
 
     /// α = 1 − Dₒ/Dₑ, by the coincidences of values within items.
@@ -95,11 +110,12 @@ impl Ratings {
         Ok(Alpha { estimate, observed, expected, items: self.items.len(), ratings: ratings as usize })
     }
 
-    /// α's interval, by bootstrap over items (Zapf, Castell, Morawietz & Karch 2016).
+    /// α's interval, by bootstrap over units: items where each is one (Zapf, Castell, Morawietz & Karch 2016).
     pub fn interval(&self, plan: &Plan) -> Result<Resampled> {
         self.alpha()?;
-        bootstrap::of(self.items.len(), plan, |draw| {
-            let (observed, expected, _) = self.disagreements(draw);
+        bootstrap::of(self.units.len(), plan, |draw| {
+            let items: Vec<u32> = draw.iter().flat_map(|unit| &self.units[*unit as usize]).copied().collect();
+            let (observed, expected, _) = self.disagreements(&items);
             (expected > 0.0).then(|| 1.0 - observed / expected)
         })
     }
@@ -207,6 +223,21 @@ mod tests {
         }
         assert!(Ratings::new(&[vec![1.0], vec![2.0], vec![1.0, 2.0]], Metric::Nominal).is_err());
         assert!(Ratings::new(&[vec![-1.0, 1.0], vec![2.0, 3.0]], Metric::Ratio).is_err());
+    }
+
+    /// Forty items of ten users, each user's items alike: as if there were ten, and not forty.
+    #[test]
+    fn items_of_one_user_are_one_unit() {
+        let once: Vec<Vec<f64>> = (0..10).map(|i| vec![f64::from(i % 3), f64::from((i + i / 7) % 3)]).collect();
+        let (items, names) = (vec![once; 4].concat(), (0..10).collect::<Vec<u32>>().repeat(4));
+        let width = |ratings: Ratings| {
+            let interval = ratings.interval(&Plan { resamples: 2_000, ..Plan::default() }).unwrap();
+            (interval.units, interval.standard_error)
+        };
+        let (alone, single) = width(Ratings::new(&items, Metric::Nominal).unwrap());
+        let (users, clustered) = width(Ratings::in_units(&items, &Clusters::named(&names), Metric::Nominal).unwrap());
+        assert_eq!((alone, users), (40, 10));
+        assert!((1.6..2.6).contains(&(clustered / single)), "{clustered} {single}");
     }
 
     proptest! {

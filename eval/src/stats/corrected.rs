@@ -1,5 +1,9 @@
 //! Means by a judge, corrected by people: prediction-powered inference.
 
+mod weighted;
+
+pub use weighted::{Scored, Weighted, weighted_corrected_mean};
+
 use super::units::Clusters;
 use super::{Estimate, FEWEST_UNITS, Level, mean, variance};
 use crate::refusal::{Refusal, Result};

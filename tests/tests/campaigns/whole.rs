@@ -88,7 +88,13 @@ async fn a_campaign_gives_the_figures_of_what_was_answered(backend: Backend) {
                 };
                 let item = item["item"].as_str().expect("an id").to_owned();
                 let (rater, answer) = (number.to_string(), Answer::Value(value));
-                ratings.entry(criterion).or_default().push(Rating { item, rater, answer, words: None });
+                ratings.entry(criterion).or_default().push(Rating {
+                    unit: item.clone(),
+                    item,
+                    rater,
+                    answer,
+                    words: None,
+                });
             }
         }
         orders.push(items);

@@ -61,7 +61,10 @@ pub(super) fn profile(report: &Report) -> String {
         };
         vec![
             escaped(&facet.label.fr),
-            state(facet.state),
+            match facet.criteria.iter().any(|one| one.doubt().is_some()) {
+                true => badge("open", "sous réserve"),
+                false => state(facet.state),
+            },
             score,
             interval,
             words::percent(facet.weight_covered),
@@ -86,7 +89,7 @@ pub(super) fn criteria(report: &Report) -> String {
             facet.criteria.iter().map(line),
         ));
     }
-    html.push_str("<p class=\"small\">n : éléments notés ; unités : usagers ou conversations indépendants. Couverture : part des éléments concernés qui ont une réponse. α de Krippendorff : sous 0,67, les notes des personnes ne soutiennent pas de conclusion. Un veto se déclenche quand la borne basse de la note est sous son seuil.</p>");
+    html.push_str("<p class=\"small\">n : éléments notés ; unités : usagers ou conversations indépendants. Couverture : part des éléments concernés qui ont une réponse. α de Krippendorff : sous 0,67, les notes des personnes ne soutiennent pas de conclusion ; « juge » : son accord avec les personnes, sur les éléments que tous ont notés. « Sous réserve » : note d’un juge seul, que l’accord avec les personnes ne confirme pas ; rien ne se décide dessus. Un veto se déclenche quand la borne basse de la note est sous son seuil.</p>");
     html
 }
 
@@ -96,12 +99,22 @@ fn line(criterion: &CriterionScore) -> Vec<String> {
     if let Some(reason) = &criterion.reason {
         question.push_str(&format!(" — {}", escaped(&reason.fr)));
     }
+    if let Some(unused) = &criterion.judge_unused {
+        question.push_str(&format!(" — juge non employé : {}", escaped(&unused.fr)));
+    }
     question.push_str("</span>");
     let alpha = match (&criterion.alpha, &criterion.alpha_refused) {
         (Some(alpha), _) => words::score(alpha.estimate),
         (None, Some(_)) => "non défini".to_owned(),
         _ => "–".to_owned(),
     };
+    let judge = criterion.judge.as_ref().map_or_else(String::new, |judge| {
+        format!("<br><span class=\"small\">juge : {}</span>", words::agreement(judge))
+    });
+    let doubt = criterion
+        .doubt()
+        .map_or_else(String::new, |doubt| format!("<br><span class=\"small\">{}</span>", escaped(&doubt.fr)));
+    let shown = if doubt.is_empty() { state(criterion.state) } else { badge("open", "sous réserve") };
     let veto = match (criterion.veto, criterion.veto_threshold) {
         (Some(veto), Some(threshold)) => {
             let tone = match veto {
@@ -119,13 +132,13 @@ fn line(criterion: &CriterionScore) -> Vec<String> {
     };
     vec![
         question,
-        state(criterion.state),
+        shown,
         criterion.score.as_ref().map_or_else(|| "–".to_owned(), words::figure),
         n,
         criterion.coverage.map_or_else(|| "–".to_owned(), words::percent),
-        alpha,
+        format!("{alpha}{judge}"),
         veto,
-        criterion.basis.map_or_else(|| "–".to_owned(), |basis| words::basis(basis).to_owned()),
+        criterion.basis.map_or_else(|| "–".to_owned(), |basis| format!("{}{doubt}", words::basis(basis))),
     ]
 }
 

@@ -230,6 +230,10 @@ struct GateForm {
     baseline: String,
     /// Evidence of the candidate on the same items, CSV.
     candidate: String,
+    /// Evidence where people and the judge scored the same items, CSV: a judge whose agreement with people is too little or
+    /// unknown decides nothing. Absent: what the two others hold of it.
+    #[serde(default)]
+    agreement: Option<String>,
     /// Loss that is accepted on any criterion, in score from 0 to 1.
     #[serde(default = "margin")]
     #[schema(example = 0.05)]
@@ -276,13 +280,15 @@ async fn gate(State(app): State<AppState>, who: Principal, Json(form): Json<Gate
         let mut read =
             |what: &'static str, text: &str| evidence(what, &grid, &table(what, text, &mut files)?, form.skip_broken);
         let (baseline, candidate) = (read("baseline", &form.baseline)?, read("candidate", &form.candidate)?);
+        let agreement = form.agreement.as_deref().map(|text| read("agreement", text)).transpose()?;
         let ask = gate::Ask {
             margins: Margins { usual: form.margin, own: form.margins },
             criteria: form.criteria,
             level: checked(form.level)?,
             unpaired: form.unpaired,
         };
-        let gate = gate::compare(&grid, &baseline, &candidate, &ask).map_err(refused)?;
+        let tables = gate::Tables { baseline: &baseline, candidate: &candidate, agreement: agreement.as_ref() };
+        let gate = gate::compare(&grid, &tables, &ask).map_err(refused)?;
         Ok(GateSaid { exit_code: gate.verdict.exit_code(), gate, files })
     });
     work.await.map_err(ApiError::internal)?.map(Answer)

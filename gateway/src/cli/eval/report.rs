@@ -76,6 +76,10 @@ pub struct Gate {
     /// Preuves du candidat, sur les mêmes éléments / Evidence of the candidate, on the same items
     #[arg(long, value_name = "FILE")]
     candidate: PathBuf,
+    /// Preuves où des personnes et le juge ont noté les mêmes éléments ; sinon, ce qu’en ont les deux autres / Evidence where
+    /// people and the judge scored the same items; else what the two others hold of it
+    #[arg(long, value_name = "FILE")]
+    agreement: Option<PathBuf>,
     /// Recul accepté, en note de 0 à 1 : 0.05, ou CRITERE=0.02 ; plusieurs fois si besoin / Accepted loss; may be repeated
     #[arg(long = "margin", value_name = "[CRITERION=]SCORE")]
     margins: Vec<String>,
@@ -156,6 +160,7 @@ impl Gate {
         let mut files = Files::default();
         let mut read = |name: &str, file: &Path| evidence(&grid, &files.table(name, file)?, self.skip_broken);
         let (baseline, candidate) = (read("baseline", &self.baseline)?, read("candidate", &self.candidate)?);
+        let agreement = self.agreement.as_deref().map(|file| read("agreement", file)).transpose()?;
         let (own, usual): (Vec<&String>, Vec<&String>) = self.margins.iter().partition(|margin| margin.contains('='));
         let usual = match usual.as_slice() {
             [] => 0.05,
@@ -173,7 +178,8 @@ impl Gate {
             level: Level::new(self.level)?,
             unpaired: self.unpaired,
         };
-        let said = gate::compare(&grid, &baseline, &candidate, &ask)?;
+        let tables = gate::Tables { baseline: &baseline, candidate: &candidate, agreement: agreement.as_ref() };
+        let said = gate::compare(&grid, &tables, &ask)?;
         match self.text {
             true => writeln!(out, "{}", said.fr)?,
             false => writeln!(out, "{}", serde_json::to_string_pretty(&json!({"gate": said, "files": files.0}))?)?,

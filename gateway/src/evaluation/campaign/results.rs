@@ -134,6 +134,7 @@ impl Results {
             .map(|(item, done)| Rating {
                 item: item.id.clone(),
                 rater: done.member.to_string(),
+                unit: item.unit.clone(),
                 answer: said(done, &criterion.id),
                 words: Some(item.words as f64),
             })
