@@ -14,7 +14,7 @@ GUICHET_SOURCES = $(shell find gateway rag prompts Cargo.toml Cargo.lock -type f
 BENCH_SOURCES = $(shell find tests/bench Cargo.toml Cargo.lock -type f 2>/dev/null)
 
 .PHONY: help demo demo-check demo-eval test lint audit docs fuzz bench bench-gateway bench-ingest bench-scale \
-  bench-retrieval
+  bench-retrieval bench-capture bench-evaluation
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,16 @@ EVAL ?= --method lexical
 bench-retrieval: $(RELEASE)/guichet ## how well search answers your questions: FILES=folder EVAL="--method lexical"
 	$(RELEASE)/guichet eval retrieval --corpus $(FILES)/corpus.jsonl --queries $(FILES)/queries.jsonl \
 	  --qrels $(FILES)/qrels.tsv $(EVAL)
+
+# How many records, and where: SIZE="--usage 10000000 --contents 1000000 --url postgres://…".
+SIZE ?=
+
+bench-evaluation: ## samples and a monthly report over ten million requests: SIZE="--url postgres://…"
+	CARGO_TARGET_DIR=$(COUNTER) cargo bench --locked --package gateway --no-default-features --features eval,tokenizers \
+	  --bench evaluation -- $(SIZE)
+
+bench-capture: $(COUNTER)/release/guichet $(RELEASE)/guichet-bench ## what keeping the content of every request costs
+	$(RELEASE)/guichet-bench capture --gateway $(COUNTER)/release/guichet
 
 bench-gateway: $(COUNTER)/release/guichet ## the gateway alone for a bench from outside; its key is in target/bench.key
 	@exec tests/bench/gateway.sh $(COUNTER)/release/guichet $(PORT)

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::store::evaluation::EvaluationFilter;
 use crate::store::page::Reach;
-use crate::store::samples::{Cell, FIELDS, FIELDS_MOST, NewSample, Sample, SampleItem};
+use crate::store::samples::{Candidate, Cell, FIELDS, FIELDS_MOST, NewSample, Sample, SampleItem};
 use crate::store::{Database, StoreError};
 
 /// Items of one sample, and strata, at most.
@@ -115,23 +115,18 @@ async fn drawn(database: &Database, ask: &Ask, made_by: Option<i64>) -> Result<N
         cells.iter().enumerate().map(|(at, cell)| ((cell.key.clone(), cell.live.to_bits()), at)).collect();
     // Each stratum holds the smallest of its hashes seen so far, the largest of them on top.
     let mut held: Vec<BinaryHeap<([u8; 32], String)>> = cells.iter().map(|_| BinaryHeap::new()).collect();
-    loop {
-        let page = population.next().await?;
-        if page.is_empty() {
-            break;
+    let each = |one: Candidate| {
+        let Some(at) = places.get(&(one.key, one.live.to_bits())).copied() else { return };
+        let rank: [u8; 32] = Sha256::digest(format!("{}:{}", ask.seed, one.id)).into();
+        let heap = &mut held[at];
+        if (heap.len() as u64) < wanted[at] {
+            heap.push((rank, one.id));
+        } else if heap.peek().is_some_and(|(largest, _)| rank < *largest) {
+            heap.pop();
+            heap.push((rank, one.id));
         }
-        for one in page {
-            let Some(at) = places.get(&(one.key, one.live.to_bits())).copied() else { continue };
-            let rank: [u8; 32] = Sha256::digest(format!("{}:{}", ask.seed, one.id)).into();
-            let heap = &mut held[at];
-            if (heap.len() as u64) < wanted[at] {
-                heap.push((rank, one.id));
-            } else if heap.peek().is_some_and(|(largest, _)| rank < *largest) {
-                heap.pop();
-                heap.push((rank, one.id));
-            }
-        }
-    }
+    };
+    population.each(each).await?;
     let (mut strata, mut items) = (Vec::with_capacity(cells.len()), Vec::new());
     for (number, (cell, heap)) in (0_i64..).zip(cells.iter().zip(held)) {
         let drawn = heap.len();

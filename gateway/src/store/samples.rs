@@ -1,5 +1,6 @@
 //! Samples: what was drawn for evaluation, and the chance that each record had.
 
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::Row;
@@ -41,8 +42,6 @@ const KEYS: [(&str, &str); FIELDS_MOST] = [
     (" AS k5, ", "k5"),
 ];
 
-/// Records read at once.
-const PAGE: i64 = 5_000;
 /// Rows of one insert.
 const ROWS: usize = 100;
 
@@ -73,7 +72,6 @@ pub struct Population {
     tx: sqlx::Transaction<'static, sqlx::Any>,
     filter: EvaluationFilter,
     fields: Vec<&'static str>,
-    last: i64,
 }
 
 impl Population {
@@ -105,25 +103,18 @@ impl Population {
         Ok(cells.collect::<Result<_, sqlx::Error>>()?)
     }
 
-    /// The next records, in the order of the log; none at the end.
-    pub async fn next(&mut self) -> Result<Vec<Candidate>, StoreError> {
+    /// Each record, in no order: nothing is sorted and none is held.
+    pub async fn each(&mut self, mut take: impl FnMut(Candidate)) -> Result<(), StoreError> {
         let mut sql = Sql::new("SELECT ");
         self.select(&mut sql);
-        sql.push("t.probability, t.id, t.seq FROM evaluation_records t");
+        sql.push("t.probability, t.id FROM evaluation_records t");
         self.filter.narrow(&mut sql);
-        sql.push(" AND t.seq > ").bind(self.last).push(" ORDER BY t.seq LIMIT ").bind(PAGE);
-        let rows = sql.fetch(&mut *self.tx).await?;
-        if let Some(row) = rows.last() {
-            self.last = row.try_get("seq")?;
+        let fields = self.fields.len();
+        let mut rows = sql.stream(&mut *self.tx)?;
+        while let Some(row) = rows.try_next().await? {
+            take(Candidate { id: row.try_get("id")?, key: key(&row, fields)?, live: row.try_get("probability")? });
         }
-        let candidates = rows.iter().map(|row| {
-            Ok(Candidate {
-                id: row.try_get("id")?,
-                key: key(row, self.fields.len())?,
-                live: row.try_get("probability")?,
-            })
-        });
-        Ok(candidates.collect::<Result<_, sqlx::Error>>()?)
+        Ok(())
     }
 }
 
@@ -219,7 +210,7 @@ impl Database {
         filter: EvaluationFilter,
         fields: Vec<&'static str>,
     ) -> Result<Population, StoreError> {
-        Ok(Population { tx: self.snapshot().await?, filter, fields, last: 0 })
+        Ok(Population { tx: self.snapshot().await?, filter, fields })
     }
 
     /// Stores a sample whole.

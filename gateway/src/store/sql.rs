@@ -1,6 +1,7 @@
 //! Queries whose shape depends on the question: text and values written together, with `$1` placeholders that both
 //! databases take.
 
+use futures_util::stream::BoxStream;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Executor, Type};
 
@@ -53,6 +54,15 @@ impl Sql {
         let (text, values) = self.finish()?;
         // Shapes are many: a statement kept for each would fill the connection's cache.
         Ok(sqlx::query_with(AssertSqlSafe(text), values).persistent(false).fetch_all(on).await?)
+    }
+
+    /// Rows as they come, for results too many to hold.
+    pub fn stream<'e>(
+        self,
+        on: impl Executor<'e, Database = Any> + 'e,
+    ) -> Result<BoxStream<'e, Result<AnyRow, sqlx::Error>>, StoreError> {
+        let (text, values) = self.finish()?;
+        Ok(sqlx::query_with(AssertSqlSafe(text), values).persistent(false).fetch(on))
     }
 
     fn finish(self) -> Result<(String, AnyArguments), StoreError> {
