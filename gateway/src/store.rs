@@ -96,6 +96,7 @@ pub struct Database {
     kind: Kind,
     link: Arc<link::Link>,
     inserts: Arc<recording::Inserts>,
+    orders: Arc<turns::Orders>,
 }
 
 /// Unix milliseconds, now.
@@ -143,8 +144,9 @@ impl Database {
         };
         let pool = open(config.database.max_connections.max(1), ACQUIRE);
         let writer = if kind == Kind::Sqlite { open(1, LINE) } else { pool.clone() };
+        let orders = Arc::new(turns::Orders::new());
         let link = Arc::new(link::Link::new(kind, &url, pragmas.clone()).map_err(|_| unread())?);
-        let database = Database { pool, writer, kind, link, inserts: Arc::new(recording::Inserts::new(kind)) };
+        let database = Database { pool, writer, kind, link, inserts: Arc::new(recording::Inserts::new(kind)), orders };
         // Another process may be creating the same file.
         let mut tries = 0;
         while let Err(error) = database.ping().await {

@@ -15,6 +15,7 @@ on_each_database!(
     an_answer_is_taken_once,
     skipped_items_go_to_others_and_nothing_is_forgotten,
     a_closed_campaign_gives_and_takes_nothing,
+    a_long_campaign_is_walked_whole,
 );
 
 const YES: &str = "sans-danger";
@@ -161,6 +162,23 @@ async fn skipped_items_go_to_others_and_nothing_is_forgotten(backend: Backend) {
     let said = stand.guichet(&["eval", "campaign", "export", &alone["id"].to_string(), "--evidence"]);
     let lines: Vec<&str> = said.out.lines().collect();
     assert!(lines.len() == 3 && lines[1].starts_with("sans-danger,,human,"), "{said:?}");
+}
+
+/// Far more items than are looked at together, and one that comes free behind somebody's back.
+async fn a_long_campaign_is_walked_whole(backend: Backend) {
+    let stand = stand(backend).await;
+    let annotators = stand.annotators(2).await;
+    let (one, other) = (&annotators[0].2, &annotators[1].2);
+    let campaign = stand.campaign(&form(&stand, &rows(130), &numbers(&annotators))).await;
+    let held = stand.next(&campaign, one).await.expect("an item");
+    let seen = stand.annotate(&campaign, other, |_| json!({"answers": {YES: true}})).await;
+    let distinct: BTreeSet<String> = seen.iter().map(|item| item["item"].to_string()).collect();
+    assert_eq!((seen.len(), distinct.len()), (129, 129), "each once");
+    assert!(!distinct.contains(&held["item"].to_string()));
+    assert_eq!(stand.answer(&campaign, one, &json!({"item": held["item"], "skip": true})).await.0, 201);
+    assert!(stand.next(&campaign, one).await.is_none(), "all else is done");
+    let freed = stand.next(&campaign, other).await.expect("what was skipped");
+    assert_eq!(freed["item"], held["item"]);
 }
 
 async fn a_closed_campaign_gives_and_takes_nothing(backend: Backend) {
