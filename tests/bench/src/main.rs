@@ -3,6 +3,7 @@
 //! `run` does all of it (`make bench`); `engine` and `load` are its parts, for use by hand. `fairness` is a simulation of
 //! lines, and measures nothing. `ingest` is another measurement (`make bench-ingest`).
 
+mod capture;
 mod child;
 mod engine;
 mod events;
@@ -39,6 +40,8 @@ enum Bench {
     Run(run::Settings),
     /// Simulate the line of a full model, first come first served and fair, and print the figures.
     Fairness(fairness::Settings),
+    /// Measure what keeping the content of every request costs.
+    Capture(capture::Settings),
     /// Measure how busy ingestion keeps an embedding engine.
     Ingest(ingest::Settings),
     /// Serve as the mock engine.
@@ -147,6 +150,7 @@ async fn bench(bench: Bench) -> Result<()> {
             }
         }
         Bench::Fairness(settings) => fairness::run(&settings),
+        Bench::Capture(settings) => capture::run(settings).await,
         Bench::Ingest(settings) => ingest::run(settings).await,
         Bench::Engine { listen } => Ok(engine::serve(TcpListener::bind(listen).await?).await?),
         Bench::Load { at, kind } => {

@@ -39,6 +39,18 @@ impl Tree {
         self.0.iter().filter_map(ticks).sum::<f64>() / TICKS
     }
 
+    /// CPU time of the gateway's serving threads, which are called `worker-N`, in seconds; by the scheduler, to the
+    /// nanosecond.
+    pub fn serving_seconds(&self) -> f64 {
+        let threads = |pid: &u32| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let spent = |thread: fs::DirEntry| {
+            let name = fs::read_to_string(thread.path().join("comm")).ok()?;
+            let seen = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            name.starts_with("worker-").then(|| seen.split_whitespace().next()?.parse::<f64>().ok()).flatten()
+        };
+        self.0.iter().flat_map(threads).filter_map(spent).sum::<f64>() / 1e9
+    }
+
     /// Resident memory, in MiB.
     pub fn memory_mib(&self) -> f64 {
         let resident = |pid: &u32| {

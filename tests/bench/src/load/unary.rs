@@ -27,6 +27,8 @@ pub struct Unary {
     pub latency_us: Spread,
     pub requests_per_second: f64,
     pub cpu_us_per_request: f64,
+    /// Of the threads that serve requests, where they are told apart.
+    pub serving_us_per_request: f64,
 }
 
 /// Runs `clients` for `seconds` after a warm-up.
@@ -38,11 +40,12 @@ pub async fn run(target: &Target, clients: usize, seconds: f64) -> Unary {
     }
     tokio::time::sleep(WARM_UP).await;
     let tree = Tree::of(target.pid);
-    let (started, cpu) = (Instant::now(), tree.cpu_seconds());
+    let (started, cpu, serving) = (Instant::now(), tree.cpu_seconds(), tree.serving_seconds());
     phase.store(MEASURING, Relaxed);
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
     phase.store(OVER, Relaxed);
     let (elapsed, cpu) = (started.elapsed().as_secs_f64(), tree.cpu_seconds() - cpu);
+    let serving = tree.serving_seconds() - serving;
 
     let (mut latency, mut failures) = (Sample::default(), Failures::default());
     let patience = tokio::time::sleep(Duration::from_secs(10));
@@ -70,6 +73,7 @@ pub async fn run(target: &Target, clients: usize, seconds: f64) -> Unary {
         latency_us,
         requests_per_second: requests as f64 / elapsed,
         cpu_us_per_request: cpu * 1e6 / requests as f64,
+        serving_us_per_request: serving * 1e6 / requests as f64,
     }
 }
 
