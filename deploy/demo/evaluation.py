@@ -38,10 +38,16 @@ QUESTIONS = [
     "Quelles aides existent pour faire garder un jeune enfant ?",
     "Comment s'inscrire sur les listes électorales ?",
     "Que faire après la perte de la carte grise ?",
+    "Comment demander la prime d'activité ?",
+    "Où faire légaliser une signature ?",
+    "Comment obtenir un duplicata de livret de famille ?",
+    "Quand envoyer sa déclaration de revenus ?",
 ]
 # What people annotate of it: ten answers of each prompt are ten different users, the fewest a report shows figures of.
-# The judge reads all, and eight more than people do: the fewest that a judge is corrected with.
+# The judge reads all; of each prompt eight users are its alone, the fewest that a judge is corrected with.
 ANNOTATED = 20
+# Questions of which the two prompts' answers are compared.
+COMPARED = 14
 PROMPTS = {
     "court": "Réponds en français, en une seule phrase courte.",
     "long": "Réponds en français à un usager de l'administration, en trois phrases au plus.",
@@ -50,11 +56,12 @@ PROMPTS = {
 PATIENCE = 180
 SECRET = "camille.martin@exemple.fr"
 
-# Who annotates, how, and what is to be seen of it in the figures: (name, answers to « juste », to « clair »).
+# Who annotates, how, and what is to be seen of it in the figures: (name, answers to « juste », to « clair », length of the
+# answer they like best).
 ANNOTATORS = [
-    ("attentif", lambda text: len(text) > 40, lambda text: 3 if len(text) < 300 else 2),
-    ("sévère", lambda text: len(text) > 120, lambda text: 2 if len(text) < 300 else 1),
-    ("indulgent", lambda text: True, lambda text: 3),
+    ("attentif", lambda text: len(text) > 40, lambda text: 3 if len(text) < 300 else 2, 250),
+    ("sévère", lambda text: len(text) > 120, lambda text: 2 if len(text) < 300 else 1, 400),
+    ("indulgent", lambda text: True, lambda text: 3, 120),
 ]
 
 
@@ -70,7 +77,8 @@ class Evaluation:
 
     def all(self):
         steps = (
-            self.agree, self.ask, self.draw, self.annotate, self.judge, self.experiment, self.compare, self.report, self.gate,
+            self.agree, self.ask, self.draw, self.annotate, self.judge, self.experiment, self.compare, self.prefer, self.report,
+            self.gate,
         )
         for step in steps:
             try:
@@ -88,7 +96,7 @@ class Evaluation:
         self.administrator = self.gateway.administrator()
         self.put(self.administrator, f"/v1/admin/projects/{self.project}/consent", {"notice": "2026-1"})
         self.evaluator = self.member("evaluatrice", evaluates=True)
-        self.annotators = [(name, right, clear, self.member(name)) for name, right, clear in ANNOTATORS]
+        self.annotators = [(*annotator, self.member(annotator[0])) for annotator in ANNOTATORS]
 
     def member(self, name, evaluates=False):
         """A member of the organization: its number, and a client with a key of its own."""
@@ -139,26 +147,14 @@ class Evaluation:
     def annotate(self):
         self.screen.title("Trois annotateurs, à l'aveugle, un élément à la fois (scriptés, aux biais connus)")
         reader = self.evaluator[1]
-        grid = self.post(reader, "/v1/eval/grids", {"document": GRID.read_text()})
-        form = {
-            "name": "demonstration",
-            "grid": grid["id"],
-            "criteria": ["juste", "clair"],
-            "sample_id": self.sample["id"],
-            "per_item": len(self.annotators),
-            "annotators": [member for _, _, _, (member, _) in self.annotators],
-        }
-        campaign = self.post(reader, "/v1/eval/campaigns", form)["id"]
-        for name, right, clear, (_, client) in self.annotators:
-            done = 0
-            while item := self.next(client, campaign):
-                expect(MODEL not in json.dumps(item), "le modèle n'est pas caché")
-                text = item["answers"][0]["text"]
-                answers = {"juste": right(text), "clair": clear(text)}
-                self.post(client, f"/v1/eval/campaigns/{campaign}/annotations", {"item": item["item"], "answers": answers})
-                done += 1
-            expect(done == self.sample["drawn"], f"{name} a annoté {done} éléments")
-            self.screen.line(f"  {name:<10} {done} éléments")
+        self.grid = self.post(reader, "/v1/eval/grids", {"document": GRID.read_text()})["id"]
+        asked = {"name": "demonstration", "criteria": ["juste", "clair"], "sample_id": self.sample["id"]}
+
+        def answers(item, right, clear, _):
+            text = item["answers"][0]["text"]
+            return {"juste": right(text), "clair": clear(text)}
+
+        campaign = self.campaign(asked, answers, self.sample["drawn"])
         agreement = reader.call("GET", f"/v1/eval/campaigns/{campaign}/agreement")[0]
         (self.folder / "accord.json").write_text(json.dumps(agreement, ensure_ascii=False, indent=2))
         self.human = self.guichet("eval", "campaign", "export", str(campaign), "--evidence")
@@ -184,12 +180,12 @@ class Evaluation:
         self.screen.line(f"  {self.counted(count)}")
         self.judged = self.text(reader, f"/v1/eval/judges/{judged['id']}/evidence")
         (self.folder / "juge.json").write_text(json.dumps(judged["judged"], ensure_ascii=False, indent=2))
-        self.screen.line(f"  accord du juge avec les personnes (κ de Cohen) : {self.together()}")
+        self.screen.line(f"  accord du juge avec la plupart des personnes (α de Krippendorff) : {self.together()}")
 
     def experiment(self):
         self.screen.title("Les mêmes questions soumises aux deux consignes : le coût d'abord")
         reader = self.evaluator[1]
-        lines = "\n".join(json.dumps({"id": f"q{place}", "question": text}) for place, text in enumerate(QUESTIONS))
+        lines = "\n".join(json.dumps({"id": f"q{place}", "question": text}) for place, text in enumerate(QUESTIONS[:COMPARED]))
         form = {"name": "questions", "organization_id": self.organization, "content": lines, "data_class": "internal"}
         questions = self.post(reader, "/v1/eval/datasets", form)
         ask = {
@@ -214,6 +210,7 @@ class Evaluation:
         self.screen.line(f"  {self.counted(count)}")
         self.screen.line(f"  {count['order_decided']} paires sur {judged['judged']['items']} où l'ordre a décidé : des nuls")
         self.duels = self.text(reader, f"/v1/eval/judges/{judged['id']}/duels")
+        self.pairs = self.text(reader, f"/v1/eval/judges/{judged['id']}/evidence")
         self.sides = {}
         for name in PROMPTS:
             one = self.ended(reader, "judges", ask | {"criterion": "juste", "candidate": f"{MODEL}/{name}"})
@@ -222,16 +219,41 @@ class Evaluation:
         compared = reader.call("POST", "/v1/eval/compare", latency)[0]["difference"]
         self.screen.line(f"  « court » met {compared['estimate']:+.2f} s ({compared['low']:+.2f} à {compared['high']:+.2f})")
 
+    def prefer(self):
+        self.screen.title("Les mêmes personnes disent, sans savoir de qui est quoi, laquelle des deux réponses elles préfèrent")
+        reader = self.evaluator[1]
+        said = {}
+        for answer in reader.call("GET", f"/v1/eval/experiments/{self.run['id']}/answers?limit=1000")[0]["data"]:
+            said.setdefault(answer["about"]["item"], {})[answer["about"]["prompt"]] = answer["text"]
+        rows = [
+            {
+                "id": f"q{place}", "unit": f"q{place}", "prompt": question,
+                "answers": [{"candidate": f"{MODEL}/{name}", "text": said[f"q{place}"][name]} for name in PROMPTS],
+            }
+            for place, question in enumerate(QUESTIONS[:COMPARED])
+        ]
+        asked = {"name": "preferences", "criteria": ["preferee"], "rows": rows, "organization_id": self.organization}
+
+        def prefers(item, right, clear, best):
+            far = [abs(len(answer["text"]) - best) for answer in item["answers"]]
+            return {"preferee": "nul" if far[0] == far[1] else "A" if far[0] < far[1] else "B"}
+
+        campaign = self.campaign(asked, prefers, len(rows))
+        for pair in reader.call("GET", f"/v1/eval/campaigns/{campaign}/pairs")[0]["criteria"][0]["pairs"]:
+            self.screen.line(f"  {pair['first']} : {pair['wins']} choix, {pair['ties']} nuls, {pair['losses']} pour l'autre")
+        words = ("--evidence", "--candidate", f"{MODEL}/court")
+        self.preferred = self.guichet("eval", "campaign", "export", str(campaign), *words)
+
     def report(self):
         self.screen.title("La grille notée, le rapport écrit")
         evidence, duels = self.folder / "preuves.csv", self.folder / "duels.csv"
-        evidence.write_text(joined(self.human, self.judged))
+        evidence.write_text(joined(self.human, self.judged, self.preferred, self.pairs))
         duels.write_text(self.duels)
         scored = json.loads(self.guichet("eval", "grid", "score", str(GRID), "--evidence", str(evidence)))
         for facet in scored["profile"]:
             score = facet["score"]
             said = f"{score['estimate']:.2f} ({score['low']:.2f} à {score['high']:.2f})" if score else facet["state"]
-            self.screen.line(f"  {facet['label']['fr']:<12} {said}")
+            self.screen.line(f"  {facet['label']['fr']:<36} {said}")
         outputs = [self.folder / f"rapport.{form}" for form in ("html", "md", "json", "csv", "parquet")]
         words = [word for path in outputs for word in ("--output", str(path))]
         more = ["--duels", str(duels)] if self.duels.count("\n") > 1 else []
@@ -245,6 +267,8 @@ class Evaluation:
             paths[name] = self.folder / f"{name}.csv"
             paths[name].write_text(text)
         words = ["eval", "gate", str(GRID), "--baseline", str(paths["court"]), "--candidate", str(paths["long"])]
+        # What the judge is worth was measured where people scored the same answers.
+        words += ["--agreement", str(self.folder / "preuves.csv")]
         result = self.process(*words, "--criterion", "juste", "--margin", "0.1", "--text")
         expect(result.returncode in (0, 1, 2), f"la porte n'a pas pu regarder : {result.stderr}")
         for line in result.stdout.strip().splitlines():
@@ -274,14 +298,34 @@ class Evaluation:
         verdicts = {row["item"]: row["value"] for row in csv.DictReader(io.StringIO(self.judged)) if row["value"]}
         pairs = [(max(set(said), key=said.count), verdicts[item]) for item, said in people.items() if item in verdicts]
         table = self.folder / "juge-et-personnes.csv"
-        lines = [f"{yes(one)},{yes(other)}" for one, other in pairs if other != "n/a"]
-        table.write_text("\n".join(["first,second", *lines]) + "\n")
-        result = self.process("eval", "stat", "cohen-kappa", "--input", str(table))
+        both = [pair for pair in pairs if pair[1] != "n/a"]
+        lines = [f"{place},{yes(one)}" for place, pair in enumerate(both) for one in pair]
+        table.write_text("\n".join(["item,label", *lines]) + "\n")
+        result = self.process("eval", "stat", "krippendorff-alpha", "--input", str(table), "--set", "metric=nominal")
         told = json.loads(result.stdout)
         if "refused" in told:
             return f"pas de chiffre : {told['refused']['fr']}"
         # Rounded first: there is no « -0.00 ».
-        return f"{round(told['result']['kappa']['estimate'], 2) + 0.0:.2f} sur {len(lines)} éléments"
+        return f"{round(told['result']['alpha']['estimate'], 2) + 0.0:.2f} sur {len(both)} éléments"
+
+    def campaign(self, asked, answers, count):
+        """A campaign that all annotators go through; its number."""
+        form = asked | {
+            "grid": self.grid,
+            "per_item": len(self.annotators),
+            "annotators": [member for *_, (member, _) in self.annotators],
+        }
+        campaign = self.post(self.evaluator[1], "/v1/eval/campaigns", form)["id"]
+        for name, right, clear, best, (_, client) in self.annotators:
+            done = 0
+            while item := self.next(client, campaign):
+                expect(MODEL not in json.dumps(item), "le modèle n'est pas caché")
+                form = {"item": item["item"], "answers": answers(item, right, clear, best)}
+                self.post(client, f"/v1/eval/campaigns/{campaign}/annotations", form)
+                done += 1
+            expect(done == count, f"{name} a annoté {done} éléments")
+            self.screen.line(f"  {name:<10} {done} éléments")
+        return campaign
 
     # How it speaks to the gateway.
 
