@@ -182,7 +182,7 @@ async fn answer(
     if let Some(who) = who {
         request.extensions_mut().insert(who);
     }
-    match router.oneshot(request).await {
+    match Box::pin(router.oneshot(request)).await {
         Ok(response) => response,
         Err(never) => match never {},
     }

@@ -102,7 +102,8 @@ impl Directory {
                 if let Some(wait) = self.failures.load().blocked(client) {
                     return Err(too_many(wait));
                 }
-                self.look_up(presented).await?
+                // Boxed: a connection has room for what each of its requests needs, and few need this.
+                Box::pin(self.look_up(presented)).await?
             }
         };
         match entry {
