@@ -1,6 +1,6 @@
 //! The recorder's own connection, by the database's own driver: through the driver for any database each text is copied
-//! four times on its way, and SQLite sits behind a thread and a queue, which together were a sixth of the CPU of a busy
-//! gateway. On SQLite its calls block: only a thread that has nothing else to do may make them.
+//! four times on its way, and SQLite sits behind a thread and a queue, which together were a quarter of what recording
+//! cost. On SQLite its calls block: only a thread that has nothing else to do may make them.
 
 use sqlx::any::AnyArguments;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection};
