@@ -43,6 +43,15 @@ pub struct Settings {
 
 const SIDES: [&str; 2] = ["off", "on"];
 
+/// As the table's head names them.
+const COLUMNS: [fn(&Unary) -> f64; 5] = [
+    |one| one.latency_us.p50,
+    |one| one.latency_us.p99,
+    |one| one.requests_per_second,
+    |one| one.serving_us_per_request,
+    |one| one.cpu_us_per_request,
+];
+
 /// Measures and prints a table. Fails when a request failed; never for a figure.
 pub async fn run(settings: Settings) -> Result<()> {
     match fs::remove_dir_all(&settings.out) {
@@ -75,34 +84,16 @@ pub async fn run(settings: Settings) -> Result<()> {
     say("| clients | content | p50, µs | p99, µs | requests/s | serving threads, µs of CPU a request | whole, µs |");
     say("|---|---|---|---|---|---|---|");
     for (clients, seen) in settings.clients.iter().zip(&seen) {
+        let row = |name: &str, cells: Vec<String>| say(&format!("| {clients} | {name} | {} |", cells.join(" | ")));
         for (name, runs) in SIDES.iter().zip(seen) {
-            let told = |of: fn(&Unary) -> f64| {
-                let values: Vec<f64> = runs.iter().map(of).collect();
-                let (low, high) = range(&values);
-                format!("{:.1} ({low:.1}–{high:.1})", median(&values))
-            };
-            say(&format!(
-                "| {clients} | {name} | {} | {} | {} | {} | {} |",
-                told(|one| one.latency_us.p50),
-                told(|one| one.latency_us.p99),
-                told(|one| one.requests_per_second),
-                told(|one| one.serving_us_per_request),
-                told(|one| one.cpu_us_per_request),
-            ));
+            let told = COLUMNS.map(|of| spread(runs.iter().map(of).collect(), 1));
+            row(name, told.to_vec());
         }
-        let ratio = |of: fn(&Unary) -> f64| {
-            let rounds: Vec<f64> = seen[0].iter().zip(&seen[1]).map(|(off, on)| of(on) / of(off)).collect();
-            let (low, high) = range(&rounds);
-            format!("× {:.3} ({low:.3}–{high:.3})", median(&rounds))
-        };
-        say(&format!(
-            "| {clients} | on / off, by round | {} | {} | {} | {} | {} |",
-            ratio(|one| one.latency_us.p50),
-            ratio(|one| one.latency_us.p99),
-            ratio(|one| one.requests_per_second),
-            ratio(|one| one.serving_us_per_request),
-            ratio(|one| one.cpu_us_per_request),
-        ));
+        let ratios = COLUMNS.map(|of| {
+            let rounds = seen[0].iter().zip(&seen[1]).map(|(off, on)| of(on) / of(off)).collect();
+            format!("× {}", spread(rounds, 3))
+        });
+        row("on / off, by round", ratios.to_vec());
     }
     let metrics = metrics(settings.port + 3).await?;
     for line in metrics.lines().filter(|line| line.starts_with("guichet_evaluation_contents_total")) {
@@ -112,6 +103,12 @@ pub async fn run(settings: Settings) -> Result<()> {
         None => Ok(()),
         Some(first) => Err(format!("{} requests failed; the first: {first}", failures.count).into()),
     }
+}
+
+/// Median, least and most.
+fn spread(values: Vec<f64>, digits: usize) -> String {
+    let (low, high) = range(&values);
+    format!("{:.digits$} ({low:.digits$}–{high:.digits$})", median(&values))
 }
 
 /// A gateway whose project agreed to the keeping of all its content, or one that keeps none.
