@@ -14,8 +14,8 @@ mod profile;
 mod read;
 mod score;
 
-pub(crate) use agreement::of_judge;
 pub use agreement::{Agrees, JudgeAgreement};
+pub(crate) use agreement::{metric, of_judge};
 pub use distribution::{Distribution, Slice};
 pub use evidence::EvidenceTable;
 pub use model::{AUTO, Criterion, Direction, Evidence, Facet, Grid, Scale, Text, USAGE};

@@ -79,7 +79,8 @@ impl JudgeAgreement {
     }
 }
 
-fn metric(scale: &Scale) -> Metric {
+/// How far two answers on a scale are apart.
+pub(crate) fn metric(scale: &Scale) -> Metric {
     match scale {
         Scale::Boolean | Scale::Nominal(_) => Metric::Nominal,
         Scale::Ordinal(_) | Scale::Pairwise => Metric::Ordinal,

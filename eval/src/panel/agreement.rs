@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{Answer, Rating, Told};
-use crate::grid::{Criterion, Scale};
+use crate::grid::{Criterion, Scale, metric};
 use crate::refusal::{Refusal, Result};
 use crate::stats::alpha::{Alpha, Metric, Ratings};
 use crate::stats::bootstrap::{Plan, Resampled};
@@ -34,7 +34,7 @@ pub struct Agreement {
 /// Krippendorff's α.
 #[derive(Clone, Debug, Serialize)]
 pub struct AlphaTold {
-    pub metric: &'static str,
+    pub metric: Metric,
     #[serde(flatten)]
     pub alpha: Alpha,
     /// By bootstrap over units, end users where they are known; α may exist where this does not.
@@ -110,14 +110,10 @@ pub fn agreement(criterion: &Criterion, ratings: &[Rating], plan: &Plan) -> Agre
 type Items<'a> = BTreeMap<&'a str, BTreeMap<&'a str, f64>>;
 
 fn alpha(criterion: &Criterion, items: &Items<'_>, units: &Clusters, plan: &Plan) -> Result<AlphaTold> {
-    let (metric, name) = match criterion.scale {
-        Scale::Boolean | Scale::Nominal(_) => (Metric::Nominal, "nominal"),
-        Scale::Ordinal(_) | Scale::Pairwise => (Metric::Ordinal, "ordinal"),
-        Scale::Interval { .. } | Scale::Severity { .. } => (Metric::Interval, "interval"),
-    };
+    let metric = metric(&criterion.scale);
     let values: Vec<Vec<f64>> = items.values().map(|by| by.values().copied().collect()).collect();
     let ratings = Ratings::in_units(&values, units, metric)?;
-    Ok(AlphaTold { metric: name, alpha: ratings.alpha()?, interval: ratings.interval(plan).into() })
+    Ok(AlphaTold { metric, alpha: ratings.alpha()?, interval: ratings.interval(plan).into() })
 }
 
 /// Categories that answers of this scale fall into, in their order; none where they are amounts.

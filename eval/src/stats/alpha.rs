@@ -5,7 +5,8 @@ use super::units::Clusters;
 use crate::refusal::{Refusal, Result};
 
 /// What a difference between two values is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Metric {
     /// Categories: the same or not.
     Nominal,
