@@ -148,9 +148,10 @@ impl VectorIndex for Edge {
             if points.is_empty() {
                 return Ok(());
             }
+            let count = points.len();
             let points = points.iter().map(words::point).collect::<Result<_, _>>()?;
             let change = PointOperations::UpsertPoints(PointInsertOperations::PointsList(points));
-            self.with_made(space, move |room| room.change(UpdateOperation::PointOperation(change))).await
+            self.with_made(space, move |room| room.add(UpdateOperation::PointOperation(change), count)).await
         })
     }
 

@@ -4,14 +4,17 @@
 //! with a panic. Upkeep goes beside changes. During it, the engine keeps deletions from the parts that it rebuilds in
 //! memory alone, so that a flush in the full sense waits for its end, while one of what was added does not.
 //!
+//! What is not in order yet makes each further chunk slower to add: the engine goes through all that hold a word for each
+//! word of it. So a writer who has piled up many chunks puts the space in order before going on.
+//!
 //! The engine writes each change to a log that it reads neither back at the start nor ever shortens. Only its last
 //! number is needed, so all but the newest closed pieces of it are removed when what they say is safe.
 
 use std::fs::{self, File};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use qdrant_edge::{
     CountRequest, CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams,
@@ -31,6 +34,10 @@ pub(super) const UNFINISHED: &str = ".unfinished-";
 
 /// Bytes of one piece of the engine's log.
 const LOG_PIECE: usize = 8 << 20;
+/// Chunks added since the last upkeep from which their writer sees to it, if nobody does.
+const PILE: usize = 20_000;
+/// And from which the writer waits for the upkeep under way.
+const HEAP: usize = 100_000;
 /// How often a flush beside upkeep is tried.
 const TRIES: usize = 5;
 /// Links of a chunk in the graph, once among all and once among those of its collection.
@@ -43,6 +50,7 @@ pub(super) struct Room {
     upkeep: Mutex<()>,
     /// Since the last upkeep.
     changed: AtomicBool,
+    added: AtomicUsize,
 }
 
 impl Room {
@@ -81,6 +89,7 @@ impl Room {
             upkeep: Mutex::default(),
             // Upkeep may have been under way when the last process ended.
             changed: AtomicBool::new(true),
+            added: AtomicUsize::new(0),
         })
     }
 
@@ -88,6 +97,20 @@ impl Room {
         let _change = held(&self.changes);
         self.changed.store(true, Ordering::Relaxed);
         self.shard.update(operation).map_err(told)
+    }
+
+    /// Adds some chunks.
+    pub fn add(&self, operation: UpdateOperation, chunks: usize) -> Result<(), IndexError> {
+        self.change(operation)?;
+        match self.added.fetch_add(chunks, Ordering::Relaxed) + chunks {
+            ..PILE => Ok(()),
+            PILE..HEAP => match self.upkeep.try_lock() {
+                Ok(upkeep) => self.put_in_order(upkeep),
+                Err(TryLockError::Poisoned(poisoned)) => self.put_in_order(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => Ok(()),
+            },
+            _ => self.put_in_order(held(&self.upkeep)),
+        }
     }
 
     pub fn query(&self, request: QueryRequest) -> Result<Vec<ScoredPoint>, IndexError> {
@@ -108,10 +131,14 @@ impl Room {
     }
 
     pub fn maintain(&self) -> Result<(), IndexError> {
-        let _upkeep = held(&self.upkeep);
+        self.put_in_order(held(&self.upkeep))
+    }
+
+    fn put_in_order(&self, _upkeep: MutexGuard<'_, ()>) -> Result<(), IndexError> {
         if !self.changed.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
+        self.added.store(0, Ordering::Relaxed);
         self.shard.optimize().map_err(told)?;
         self.flush_now()
     }
@@ -210,4 +237,36 @@ fn shorten_log(folder: &Path) -> Result<(), IndexError> {
 /// The engine's words: they name folders, and go to the log only.
 fn told(error: OperationError) -> IndexError {
     IndexError::Engine(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use qdrant_edge::{PointInsertOperations, PointOperations};
+
+    use super::*;
+    use crate::index::{Point, SparseVector};
+
+    #[test]
+    fn who_piles_up_chunks_puts_them_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room::make(folder.path(), &Space::new("pile", 2)).unwrap();
+        room.maintain().unwrap();
+        let batch = PILE / 4;
+        for start in (0..PILE).step_by(batch) {
+            let point = |chunk| Point {
+                chunk: chunk as u64,
+                collection: 1,
+                document: 1,
+                dense: vec![1.0, chunk as f32],
+                sparse: SparseVector { ids: vec![chunk as u32], weights: vec![1.0] },
+                metadata: serde_json::Map::new(),
+            };
+            let points = (start..start + batch).map(|chunk| words::point(&point(chunk))).collect::<Result<_, _>>();
+            let points = PointOperations::UpsertPoints(PointInsertOperations::PointsList(points.unwrap()));
+            room.add(UpdateOperation::PointOperation(points), batch).unwrap();
+            let last = start + batch == PILE;
+            assert_eq!(room.changed.load(Ordering::Relaxed), !last, "after {start}");
+        }
+        assert_eq!(room.added.load(Ordering::Relaxed), 0);
+    }
 }
