@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr, SqlStr};
 
-use super::chain::{self, Head, Log, hash_with};
+use super::chain::{self, Head, Log, record_hash};
 use super::link::{Native, Value};
 use super::sql::Sql;
 use super::{Database, Kind, StoreError};
@@ -155,8 +155,7 @@ impl Database {
 
     /// Stores records that are not there yet. False, and nothing is stored, when one is.
     async fn insert_new(&self, records: &[&Record]) -> Result<bool, StoreError> {
-        let mut json = Vec::with_capacity(1 << 10);
-        let hashes = records.iter().map(|record| hash_with(&mut json, *record)).collect::<Result<Vec<_>, _>>()?;
+        let hashes = records.iter().map(|record| record_hash(*record)).collect::<Result<Vec<_>, _>>()?;
         let newest = records.iter().map(|record| record.started_at).max().unwrap_or(0);
         self.link
             .with(async |link: &mut Native| {
