@@ -29,6 +29,7 @@ pub mod jobs;
 pub mod keys;
 pub mod link;
 pub mod members;
+mod orders;
 pub mod organizations;
 pub mod overrides;
 pub mod page;
@@ -96,7 +97,7 @@ pub struct Database {
     kind: Kind,
     link: Arc<link::Link>,
     inserts: Arc<recording::Inserts>,
-    orders: Arc<turns::Orders>,
+    orders: Arc<orders::Orders>,
 }
 
 /// Unix milliseconds, now.
@@ -123,7 +124,8 @@ impl Database {
         // busy_timeout first: turning to WAL takes a lock that another process may hold.
         let pragmas = format!(
             "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync}; \
-             PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864;"
+             PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 67108864; \
+             PRAGMA wal_autocheckpoint = 4000;"
         );
         let open = |connections: u32, patience: Duration| {
             let pragmas = (kind == Kind::Sqlite).then(|| pragmas.clone());
@@ -144,7 +146,7 @@ impl Database {
         };
         let pool = open(config.database.max_connections.max(1), ACQUIRE);
         let writer = if kind == Kind::Sqlite { open(1, LINE) } else { pool.clone() };
-        let orders = Arc::new(turns::Orders::new());
+        let orders = Arc::new(orders::Orders::new());
         let link = Arc::new(link::Link::new(kind, &url, pragmas.clone()).map_err(|_| unread())?);
         let database = Database { pool, writer, kind, link, inserts: Arc::new(recording::Inserts::new(kind)), orders };
         // Another process may be creating the same file.
