@@ -39,7 +39,7 @@ impl Dataset {
     /// Reads a file.
     ///
     /// # Errors
-    /// A file of another format, or without a column for the question. Lines that are no items are no error: see
+    /// A file of another format, or none of whose lines is an item. Some lines that are none are no error: see
     /// [`Imported::broken`].
     pub fn import(bytes: &[u8], format: Format, columns: &Columns) -> Result<Imported> {
         for role in columns.0.keys() {
@@ -64,7 +64,21 @@ impl Dataset {
             }
         }
         broken.sort_by_key(|broken| broken.line);
+        if items.is_empty() {
+            return Err(nothing(&broken, ("un élément", "an item")));
+        }
         Ok(Imported { dataset: Dataset { items }, broken })
+    }
+}
+
+/// Why a file gives nothing: its first line that is not what is wanted.
+pub(super) fn nothing(broken: &[Broken], (fr, en): (&str, &str)) -> Refusal {
+    match broken.first() {
+        Some(first) => Refusal::input(
+            format!("aucune ligne n’est {fr} ; ligne {} : {}", first.line, first.fr),
+            format!("no line is {en}; line {}: {}", first.line, first.en),
+        ),
+        None => Refusal::input("il n’y a aucune ligne", "there is no line"),
     }
 }
 
@@ -124,7 +138,11 @@ fn item(mut values: Map<String, Value>, line: u64, columns: &Columns) -> std::re
     let absent = |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
     let mut text = |role: &str| take(role).filter(|value| !absent(value)).map(said);
     let Some(question) = text("question") else {
-        return Err(("il n’y a pas de question".to_owned(), "there is no question".to_owned()));
+        let names = match columns.0.get("question") {
+            Some(name) => name.clone(),
+            None => ROLES[1].1.join(", "),
+        };
+        return Err((format!("il n’y a pas de question ({names})"), format!("there is no question ({names})")));
     };
     let (id, reference, cluster) = (text("id"), text("reference"), text("cluster"));
     let passages = match take("passages") {

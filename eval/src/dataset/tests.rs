@@ -19,6 +19,16 @@ fn lines_that_are_no_items_are_kept_aside_with_their_number() {
 }
 
 #[test]
+fn a_file_that_gives_nothing_is_refused_with_its_first_reason() {
+    let why = |text: &str| Dataset::import(text.as_bytes(), Format::Jsonl, &Columns::default()).unwrap_err().fr;
+    let said = why("{\"demande\":\"Q\"}\n[1]\n");
+    assert!(said.contains("ligne 1") && said.contains("(question, query, opening_msg, prompt)"), "{said}");
+    assert_eq!(why("\n"), "il n’y a aucune ligne");
+    let said = Votes::import(b"model_a_name,model_b_name\nm1,m1\n", Format::Csv).unwrap_err().fr;
+    assert!(said.contains("un vote") && said.contains("contre lui-même"), "{said}");
+}
+
+#[test]
 fn evalap_s_columns_and_one_s_own_are_read() {
     let read = import("query,output_true,theme\nQui ?,Moi,état civil\n", Format::Csv);
     let item = &read.dataset.items[0];

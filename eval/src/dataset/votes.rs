@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Format;
-use super::import::{records, said};
+use super::import::{nothing, records, said};
 use crate::columns::{Column, Columns};
 use crate::refusal::Result;
 use crate::table::{Broken, yes_or_no};
@@ -35,7 +35,7 @@ impl Votes {
     /// Reads votes.
     ///
     /// # Errors
-    /// A file of another format.
+    /// A file of another format, or none of whose lines is a vote.
     pub fn import(bytes: &[u8], format: Format) -> Result<Votes> {
         let (records, mut broken) = records(bytes, format)?;
         let mut votes = Vec::new();
@@ -68,6 +68,9 @@ impl Votes {
             }
         }
         broken.sort_by_key(|broken| broken.line);
+        if votes.is_empty() {
+            return Err(nothing(&broken, ("un vote", "a vote")));
+        }
         Ok(Votes { votes, broken })
     }
 
