@@ -84,7 +84,7 @@ pub(super) fn text(report: &Report) -> String {
                 one.n,
                 one.units,
                 or_dash(one.coverage.map(words::percent)),
-                or_dash(one.alpha.map(|alpha| words::score(alpha.estimate))),
+                or_dash(one.alpha.map(|alpha| words::alpha(alpha.estimate))),
                 or_dash(one.judge.as_ref().map(words::agreement)),
                 or_dash(one.veto.map(|veto| words::veto(veto).to_owned())),
                 or_dash(one.basis.map(|basis| match one.doubt() {

@@ -80,6 +80,12 @@ pub fn basis(basis: &str) -> &'static str {
     }
 }
 
+/// Agreement of people. Under .667, Krippendorff's own bar for tentative conclusions, the reader is told that it is low
+/// (Krippendorff 2004, Content Analysis, 2nd ed., p. 241).
+pub fn alpha(estimate: f64) -> String {
+    format!("{}{}", score(estimate), if estimate < 0.667 { " (faible)" } else { "" })
+}
+
 /// How far a judge follows people.
 pub fn agreement(judge: &JudgeAgreement) -> String {
     match (judge.agrees, &judge.alpha) {

@@ -89,7 +89,7 @@ pub(super) fn criteria(report: &Report) -> String {
             facet.criteria.iter().map(line),
         ));
     }
-    html.push_str("<p class=\"small\">n : éléments notés ; unités : usagers ou conversations indépendants. Couverture : part des éléments concernés qui ont une réponse. α de Krippendorff : sous 0,67, les notes des personnes ne soutiennent pas de conclusion ; « juge » : son accord avec les personnes, sur les éléments que tous ont notés. « Sous réserve » : note d’un juge seul, que l’accord avec les personnes ne confirme pas ; rien ne se décide dessus. Un veto se déclenche quand la borne basse de la note est sous son seuil.</p>");
+    html.push_str("<p class=\"small\">n : éléments notés ; unités : usagers ou conversations indépendants. Couverture : part des éléments concernés qui ont une réponse. α de Krippendorff, accord des personnes au-delà du hasard : sous 0,67, il est faible ; la note reste une moyenne juste de leurs réponses, mais la question du critère et ses niveaux sont à revoir avant d’en conclure (quand presque toutes les réponses sont les mêmes, α est bas même entre gens d’accord) ; « juge » : son accord avec les personnes, sur les éléments que tous ont notés. « Sous réserve » : note d’un juge seul, que l’accord avec les personnes ne confirme pas ; rien ne se décide dessus. Un veto se déclenche quand la borne basse de la note est sous son seuil.</p>");
     html
 }
 
@@ -104,7 +104,7 @@ fn line(criterion: &CriterionScore) -> Vec<String> {
     }
     question.push_str("</span>");
     let alpha = match (&criterion.alpha, &criterion.alpha_refused) {
-        (Some(alpha), _) => words::score(alpha.estimate),
+        (Some(alpha), _) => words::alpha(alpha.estimate),
         (None, Some(_)) => "non défini".to_owned(),
         _ => "–".to_owned(),
     };
