@@ -193,6 +193,11 @@ async fn timed<T>(what: &str, work: impl Future<Output = Result<T, Failure>>) ->
 }
 
 async fn fill(database: &Database, settings: &Settings) -> Result<(), Failure> {
+    let mut change = database.change(Actor::CLI).await?;
+    for number in 1..=ORGANIZATIONS {
+        change.create_organization(&format!("ministere-{number}")).await?;
+    }
+    change.commit().await?;
     let all = settings.usage;
     timed(&format!("{all} usage records stored and chained"), async {
         for start in (0..all).step_by(BATCH as usize) {
