@@ -4,6 +4,7 @@
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 # The counter without retrieval, whose vector engine takes longer to build than all the rest.
 COUNTER := $(or $(CARGO_TARGET_DIR),target)/counter
+MEASURE := $(COUNTER)/release/guichet-bench
 PORT ?= 9400
 SECONDS ?= 30
 # Further options of `guichet-bench run`, such as BENCH="--rounds 5 --idle 0".
@@ -45,14 +46,14 @@ docs: ## write the pages that are made from the source
 fuzz: ## look for what breaks the pure functions, SECONDS each (nightly; installs cargo-fuzz once)
 	@tests/fuzz/run.sh $(SECONDS)
 
-bench: $(COUNTER)/release/guichet $(RELEASE)/guichet-bench ## beside nginx, in front of the same mock engine (needs nginx)
-	$(RELEASE)/guichet-bench run $(BENCH)
+bench: $(COUNTER)/release/guichet $(MEASURE) ## beside nginx, in front of the same mock engine (needs nginx)
+	$(MEASURE) run $(BENCH)
 
 # Options of `guichet-bench ingest`, such as INGEST="--paces 50,200 --documents 10000".
 INGEST ?=
 
-bench-ingest: $(RELEASE)/guichet $(RELEASE)/guichet-bench ## how busy ingestion keeps an embedding engine
-	$(RELEASE)/guichet-bench ingest --gateway $(RELEASE)/guichet $(INGEST)
+bench-ingest: $(RELEASE)/guichet $(MEASURE) ## how busy ingestion keeps an embedding engine
+	$(MEASURE) ingest --gateway $(RELEASE)/guichet $(INGEST)
 
 # Sizes, in chunks; a million takes an hour on two cores.
 CHUNKS ?= 10000 100000
@@ -75,8 +76,8 @@ bench-evaluation: ## samples and a monthly report over ten million requests: SIZ
 	CARGO_TARGET_DIR=$(COUNTER) cargo bench --locked --package gateway --no-default-features --features eval,tokenizers \
 	  --bench evaluation -- $(SIZE)
 
-bench-capture: $(COUNTER)/release/guichet $(RELEASE)/guichet-bench ## what keeping the content of every request costs
-	$(RELEASE)/guichet-bench capture --gateway $(COUNTER)/release/guichet
+bench-capture: $(COUNTER)/release/guichet $(MEASURE) ## what keeping the content of every request costs
+	$(MEASURE) capture --gateway $(COUNTER)/release/guichet
 
 bench-gateway: $(COUNTER)/release/guichet ## the gateway alone for a bench from outside; its key is in target/bench.key
 	@exec tests/bench/gateway.sh $(COUNTER)/release/guichet $(PORT)
@@ -90,6 +91,6 @@ $(COUNTER)/release/guichet: $(GUICHET_SOURCES)
 	  --target-dir $(COUNTER)
 	@touch $@
 
-$(RELEASE)/guichet-bench: $(BENCH_SOURCES)
-	cargo build --release --locked --package guichet-bench
+$(MEASURE): $(BENCH_SOURCES)
+	cargo build --release --locked --package guichet-bench --target-dir $(COUNTER)
 	@touch $@

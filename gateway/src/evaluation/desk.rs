@@ -61,7 +61,16 @@ impl Desk {
     }
 }
 
+/// Where cores are short, requests go before it: rather than make them wait, the queue overflows. What stores has no
+/// lower priority: it holds the database's lock.
+fn step_back() {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10) {
+        tracing::debug!(%error, "redaction keeps the priority of requests");
+    }
+}
+
 fn redact(capture: &Capture, sender: &mpsc::Sender<Kept>) {
+    step_back();
     while let Some(job) = capture.next() {
         // A text that breaks the redaction is lost, and nothing else.
         match catch_unwind(AssertUnwindSafe(|| content::keep(job))) {

@@ -39,14 +39,17 @@ impl Tree {
         self.0.iter().filter_map(ticks).sum::<f64>() / TICKS
     }
 
-    /// CPU time of the gateway's serving threads, which are called `worker-N`, in seconds; by the scheduler, to the
-    /// nanosecond.
+    /// CPU time of the gateway's serving threads, the first of the process and those called `worker-N`, in seconds; by
+    /// the scheduler, to the nanosecond.
     pub fn serving_seconds(&self) -> f64 {
         let threads = |pid: &u32| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         let spent = |thread: fs::DirEntry| {
+            let first = thread.file_name().to_str()?.parse().ok().as_ref() == self.0.first();
             let name = fs::read_to_string(thread.path().join("comm")).ok()?;
             let seen = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            name.starts_with("worker-").then(|| seen.split_whitespace().next()?.parse::<f64>().ok()).flatten()
+            (first || name.starts_with("worker-"))
+                .then(|| seen.split_whitespace().next()?.parse::<f64>().ok())
+                .flatten()
         };
         self.0.iter().flat_map(threads).filter_map(spent).sum::<f64>() / 1e9
     }
