@@ -17,6 +17,8 @@ use crate::store::evaluation::Kept;
 
 /// Contents stored at once, and redacted ones that wait for it.
 const BATCH: usize = 100;
+/// How long those that go together are awaited: stored one by one, they took the CPU of ten requests each.
+const GATHER: Duration = Duration::from_millis(100);
 /// Pause while the database does not answer, and time given to the last batch when the process stops.
 const PAUSE: Duration = Duration::from_millis(500);
 const LAST: Duration = Duration::from_secs(3);
@@ -89,7 +91,7 @@ async fn store(capture: &Capture, config: &Config, mut receiver: mpsc::Receiver<
     let mut database: Option<Database> = None;
     let mut batch = Vec::with_capacity(BATCH);
     let mut last: Option<Instant> = None;
-    while receiver.recv_many(&mut batch, BATCH).await > 0 {
+    while gather(&mut receiver, &mut batch).await {
         loop {
             let opened = match database.take() {
                 Some(database) => Ok(database),
@@ -119,4 +121,19 @@ async fn store(capture: &Capture, config: &Config, mut receiver: mpsc::Receiver<
         }
         batch.clear();
     }
+}
+
+/// Takes contents that are stored together; false at the end.
+async fn gather(receiver: &mut mpsc::Receiver<Kept>, batch: &mut Vec<Kept>) -> bool {
+    if receiver.recv_many(batch, BATCH).await == 0 {
+        return false;
+    }
+    let end = tokio::time::Instant::now() + GATHER;
+    while batch.len() < BATCH {
+        match tokio::time::timeout_at(end, receiver.recv_many(batch, BATCH - batch.len())).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    true
 }

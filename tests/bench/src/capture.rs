@@ -30,6 +30,10 @@ pub struct Settings {
     clients: Vec<usize>,
     #[arg(long, default_value_t = 8)]
     rounds: usize,
+    /// Rest of each client between its requests, in milliseconds. Without one, few cores are full: all that is done beside
+    /// the requests then slows them, and nothing is told apart.
+    #[arg(long, default_value_t = 2)]
+    rest: u64,
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
@@ -71,7 +75,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         for (clients, seen) in settings.clients.iter().zip(&mut seen) {
             for step in 0..2 {
                 let side = (round + step) % 2;
-                let one = unary::run(&sides[side].1, *clients, settings.seconds).await;
+                let one =
+                    unary::run(&sides[side].1, *clients, settings.seconds, Duration::from_millis(settings.rest)).await;
                 failures.merge(one.failures.clone());
                 seen[side].push(one);
                 sleep(REST).await;

@@ -126,7 +126,7 @@ async fn load(at: At, kind: Kind) -> Value {
     let target = Target { address: at.address, key: at.key, pid: at.pid };
     match kind {
         Kind::Unary { clients, seconds } => {
-            json!(load::unary::run(&target, clients, seconds).await)
+            json!(load::unary::run(&target, clients, seconds, Duration::ZERO).await)
         }
         Kind::Stream { streams, chunks, gap_ms } => {
             json!(load::stream::run(&target, streams, Pace { chunks, gap_ms }).await)

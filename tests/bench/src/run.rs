@@ -247,7 +247,7 @@ async fn round(settings: &Settings, targets: &[Target; 3], number: usize, failur
     let order = |step: usize| (0..3).map(move |place| (place + number + step) % 3);
     for (step, clients) in CLIENTS.into_iter().enumerate() {
         for side in order(step) {
-            let seen = unary::run(&targets[side], clients, settings.seconds).await;
+            let seen = unary::run(&targets[side], clients, settings.seconds, Duration::ZERO).await;
             failures.merge(seen.failures.clone());
             sides[side].unary.push(seen);
         }

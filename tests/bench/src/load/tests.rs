@@ -53,7 +53,7 @@ async fn cutter(tasks: &mut JoinSet<()>, engine: &Target, limit: u64) -> Target 
 async fn plain_chats_are_counted_and_timed() {
     let (_tasks, target) = engine().await;
     target.probe().await.unwrap();
-    let seen = unary::run(&target, 2, 0.2).await;
+    let seen = unary::run(&target, 2, 0.2, Duration::ZERO).await;
     assert_eq!(seen.failures.first, None);
     assert!(seen.requests > 10 && seen.latency_us.p50 > 1.0);
     assert!((seen.requests_per_second - seen.requests as f64 / 0.2).abs() < seen.requests_per_second / 2.0);
@@ -99,7 +99,7 @@ async fn a_refusal_is_a_failure_told_with_its_words() {
     assert_eq!(target.probe().await, Err("status 401: no key!".to_owned()));
     let streamed = stream::run(&target, 1, PACE).await;
     assert_eq!(streamed.failures.first.as_deref(), Some("status 401: no key!"));
-    assert!(unary::run(&target, 1, 0.1).await.failures.count > 0);
+    assert!(unary::run(&target, 1, 0.1, Duration::ZERO).await.failures.count > 0);
 }
 
 #[tokio::test]

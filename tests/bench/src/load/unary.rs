@@ -1,4 +1,4 @@
-//! Closed loop: each client sends its next request once its last answer is whole.
+//! Closed loop: each client sends its next request once its last answer is whole, and after a rest if it has one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -31,12 +31,12 @@ pub struct Unary {
     pub serving_us_per_request: f64,
 }
 
-/// Runs `clients` for `seconds` after a warm-up.
-pub async fn run(target: &Target, clients: usize, seconds: f64) -> Unary {
+/// Runs `clients` for `seconds` after a warm-up, each resting so long between its requests.
+pub async fn run(target: &Target, clients: usize, seconds: f64, rest: Duration) -> Unary {
     let phase = Arc::new(AtomicU8::new(WARMING));
     let mut tasks = JoinSet::new();
     for _ in 0..clients {
-        tasks.spawn(client(target.clone(), Arc::clone(&phase)));
+        tasks.spawn(client(target.clone(), Arc::clone(&phase), rest));
     }
     tokio::time::sleep(WARM_UP).await;
     let tree = Tree::of(target.pid);
@@ -77,7 +77,7 @@ pub async fn run(target: &Target, clients: usize, seconds: f64) -> Unary {
     }
 }
 
-async fn client(target: Target, phase: Arc<AtomicU8>) -> (Sample, Failures) {
+async fn client(target: Target, phase: Arc<AtomicU8>, rest: Duration) -> (Sample, Failures) {
     let request = target.chat(None);
     let (mut latency, mut failures) = (Sample::default(), Failures::default());
     let (mut connection, mut checked) = (None, true);
@@ -92,6 +92,9 @@ async fn client(target: Target, phase: Arc<AtomicU8>) -> (Sample, Failures) {
             }
         }
         checked = false;
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
     }
     (latency, failures)
 }
