@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -26,6 +27,9 @@ use crate::telemetry::{ResultLabel, Telemetry};
 const FRAME: usize = 2 << 10;
 /// Memory is asked for an answer so much at a time.
 const STEP: usize = 16 << 10;
+/// How long contents gather before they are looked at: to wake a thread for each would cost the requests more than to
+/// hand their contents in.
+const GATHER: Duration = Duration::from_millis(20);
 /// Longest name of a use.
 const USE_MAX: usize = 64;
 
@@ -238,12 +242,18 @@ impl Capture {
         let mut queue = self.queue();
         loop {
             if let Some(job) = queue.jobs.pop_front() {
+                // Whoever else redacts: only the first to come woke somebody.
+                if !queue.jobs.is_empty() {
+                    self.ready.notify_one();
+                }
                 return Some(job);
             }
             if queue.closed {
                 return None;
             }
             queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            let gathering = self.ready.wait_timeout_while(queue, GATHER, |queue| !queue.closed);
+            (queue, _) = gathering.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -318,8 +328,13 @@ impl Draft {
             return;
         }
         let job = Job { record: record.clone(), taken, body, messages, answer, passages, _held: held };
-        capture.queue().jobs.push_back(job);
-        capture.ready.notify_one();
+        let mut queue = capture.queue();
+        let first = queue.jobs.is_empty();
+        queue.jobs.push_back(job);
+        drop(queue);
+        if first {
+            capture.ready.notify_one();
+        }
     }
 }
 
