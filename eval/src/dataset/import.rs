@@ -35,6 +35,11 @@ const ROLES: [(&str, &[&str]); 5] = [
     ("cluster", &["cluster", "visitor_id"]),
 ];
 
+/// Names that a role goes by, where its column is not told.
+fn known(role: &str) -> &'static [&'static str] {
+    ROLES.iter().find(|(name, _)| *name == role).map_or(&[], |(_, names)| names)
+}
+
 impl Dataset {
     /// Reads a file.
     ///
@@ -128,19 +133,16 @@ fn lines(bytes: &[u8]) -> (Vec<Record>, Vec<Broken>) {
 }
 
 fn item(mut values: Map<String, Value>, line: u64, columns: &Columns) -> std::result::Result<Item, (String, String)> {
-    let mut take = |role: &str| {
-        let known = ROLES.iter().find(|(name, _)| *name == role).map_or(&[][..], |(_, names)| *names);
-        match columns.0.get(role) {
-            Some(name) => values.remove(name),
-            None => known.iter().find_map(|name| values.remove(*name)),
-        }
+    let mut take = |role: &str| match columns.0.get(role) {
+        Some(name) => values.remove(name),
+        None => known(role).iter().find_map(|name| values.remove(*name)),
     };
     let absent = |value: &Value| value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty());
     let mut text = |role: &str| take(role).filter(|value| !absent(value)).map(said);
     let Some(question) = text("question") else {
         let names = match columns.0.get("question") {
             Some(name) => name.clone(),
-            None => ROLES[1].1.join(", "),
+            None => known("question").join(", "),
         };
         return Err((format!("il n’y a pas de question ({names})"), format!("there is no question ({names})")));
     };

@@ -17,7 +17,7 @@ use crate::store::evaluation::Kept;
 
 /// Contents stored at once, and redacted ones that wait for it.
 const BATCH: usize = 100;
-/// How long those that go together are awaited: stored one by one, they took the CPU of ten requests each.
+/// How long those that go together are awaited: stored one by one, they took the CPU of several requests each.
 const GATHER: Duration = Duration::from_millis(100);
 /// Pause while the database does not answer, and time given to the last batch when the process stops.
 const PAUSE: Duration = Duration::from_millis(500);

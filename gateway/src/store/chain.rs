@@ -29,8 +29,8 @@ impl Log {
     }
 }
 
-/// SHA-256 of a record's fields in order, in the encoding of the journal (postcard): a third of its JSON, which took as
-/// long to write and to hash as the record to store.
+/// SHA-256 of a record's fields in order, in the encoding of the journal (postcard): as JSON, writing and hashing them was
+/// nearly a third of what recording cost.
 pub type RecordHash = [u8; 32];
 
 /// The hash of what a record says.
