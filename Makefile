@@ -46,7 +46,7 @@ docs: ## write the pages that are made from the source
 fuzz: ## look for what breaks the pure functions, SECONDS each (nightly; installs cargo-fuzz once)
 	@tests/fuzz/run.sh $(SECONDS)
 
-bench: $(COUNTER)/release/guichet $(MEASURE) ## beside nginx, in front of the same mock engine (needs nginx)
+bench: $(COUNTER)/dist/guichet $(MEASURE) ## beside nginx, in front of the same mock engine (needs nginx)
 	$(MEASURE) run $(BENCH)
 
 # Options of `guichet-bench ingest`, such as INGEST="--paces 50,200 --documents 10000".
@@ -76,18 +76,18 @@ bench-evaluation: ## samples and a monthly report over ten million requests: SIZ
 	CARGO_TARGET_DIR=$(COUNTER) cargo bench --locked --package gateway --no-default-features --features eval,tokenizers \
 	  --bench evaluation -- $(SIZE)
 
-bench-capture: $(COUNTER)/release/guichet $(MEASURE) ## what keeping the content of every request costs
-	$(MEASURE) capture --gateway $(COUNTER)/release/guichet
+bench-capture: $(COUNTER)/dist/guichet $(MEASURE) ## what keeping the content of every request costs
+	$(MEASURE) capture --gateway $(COUNTER)/dist/guichet
 
-bench-gateway: $(COUNTER)/release/guichet ## the gateway alone for a bench from outside; its key is in target/bench.key
-	@exec tests/bench/gateway.sh $(COUNTER)/release/guichet $(PORT)
+bench-gateway: $(COUNTER)/dist/guichet ## the gateway alone for a bench from outside; its key is in target/bench.key
+	@exec tests/bench/gateway.sh $(COUNTER)/dist/guichet $(PORT)
 
 $(RELEASE)/guichet: $(GUICHET_SOURCES)
 	cargo build --release --locked --package gateway --bin guichet
 	@touch $@
 
-$(COUNTER)/release/guichet: $(GUICHET_SOURCES)
-	cargo build --release --locked --package gateway --bin guichet --no-default-features --features eval,tokenizers \
+$(COUNTER)/dist/guichet: $(GUICHET_SOURCES)
+	cargo build --profile dist --locked --package gateway --bin guichet --no-default-features --features eval,tokenizers \
 	  --target-dir $(COUNTER)
 	@touch $@
 

@@ -104,36 +104,36 @@ impl Request {
     fn record(self) -> Record {
         let failed = self.noise.is_multiple_of(50);
         let admission = Admission {
-            id: self.id,
+            id: self.id.into(),
             started_at: self.at,
             organization_id: self.organization,
             project_id: Some(self.project),
             member_id: None,
-            key_id: format!("{:016}", self.project),
-            end_user: (self.noise % 100 < 95).then_some(self.user),
+            key_id: format!("{:016}", self.project).into(),
+            end_user: (self.noise % 100 < 95).then(|| self.user.into()),
             endpoint: Endpoint::ChatCompletions,
             streamed: !self.noise.is_multiple_of(4),
-            model_asked: self.model.clone(),
-            data_class: "internal".to_owned(),
+            model_asked: self.model.as_str().into(),
+            data_class: "internal".into(),
             tokens_in: (self.noise >> 32) as i64 % 2_000,
             client_retry: 0,
         };
         Record {
-            model_served: (!failed).then(|| self.model.clone()),
-            deployment: Some(format!("{}-a", self.model)),
-            hosting: Some("state · FR".to_owned()),
+            model_served: (!failed).then(|| self.model.as_str().into()),
+            deployment: Some(format!("{}-a", self.model).into()),
+            hosting: Some("state · FR".into()),
             tokens_out: (self.noise >> 40) as i64 % 800,
             tokens_estimated: false,
             first_token_ms: Some((self.noise >> 20) as i64 % 900),
             duration_ms: (self.noise >> 12) as i64 % 20_000,
             status: if failed { 503 } else { 200 },
             outcome: if failed { Outcome::Error } else { Outcome::Success },
-            error_code: failed.then(|| "service_unavailable".to_owned()),
-            finish_reason: Some("stop".to_owned()),
+            error_code: failed.then(|| "service_unavailable".into()),
+            finish_reason: Some("stop".into()),
             attempts: 1,
             energy_wh: Some(0.3),
             carbon_g: Some(0.02),
-            impact_method: Some("bench".to_owned()),
+            impact_method: Some("bench".into()),
             ..Record::interrupted(admission)
         }
     }

@@ -152,17 +152,17 @@ impl Errands {
 fn admission(errand: &Errand<'_>, id: &RequestId, tokens: u64) -> Admission {
     let who = errand.who;
     Admission {
-        id: id.0.to_string(),
+        id: (&*id.0).into(),
         started_at: jiff::Timestamp::now().as_millisecond(),
         organization_id: who.organization_id().unwrap_or(0),
         project_id: who.project_id(),
         member_id: who.member_id(),
-        key_id: who.key_id().to_owned(),
+        key_id: who.key_id().into(),
         end_user: None,
         endpoint: errand.endpoint,
         streamed: false,
-        model_asked: errand.model.id.to_string(),
-        data_class: errand.class.as_str().to_owned(),
+        model_asked: (&*errand.model.id).into(),
+        data_class: errand.class.as_str().into(),
         tokens_in: i64::try_from(tokens).unwrap_or(i64::MAX),
         client_retry: 0,
     }

@@ -119,7 +119,7 @@ pub async fn enter(app: &AppState, router: Router, peer: IpAddr, request: Reques
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.1);
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some((method, uri)) = line
         && (logged == LoggedRequests::All || response.status().as_u16() >= 400)
     {

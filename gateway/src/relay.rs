@@ -23,6 +23,7 @@ use crate::openai::annex::Annex;
 use crate::openai::rules::{Observed, Rules};
 use crate::openai::stream::{self, Transcript};
 use crate::openai::usage::Estimate;
+use crate::recorder::record::Text;
 use crate::recorder::{End, Turn};
 
 const KEEPALIVE: Bytes = Bytes::from_static(b": keepalive\n\n");
@@ -50,7 +51,7 @@ fn ending(observed: &Observed, estimate: &Estimate, status: u16) -> End {
     End {
         status,
         error_code: None,
-        finish_reason: observed.finish_reason.as_deref().map(str::to_owned),
+        finish_reason: observed.finish_reason.as_deref().map(Text::from),
         usage: observed.usage,
         estimate: estimate.usage(observed.text_bytes),
         text_bytes: observed.text_bytes,

@@ -164,17 +164,19 @@ fn admission(app: &App, caller: &Caller, endpoint: Endpoint, head: Option<&Head<
     let who = &caller.who;
     let user = head.and_then(Head::user).or_else(|| caller.text("x-openwebui-user-id"));
     Admission {
-        id: caller.id.0.to_string(),
+        id: (&*caller.id.0).into(),
         started_at: jiff::Timestamp::now().as_millisecond(),
         organization_id: who.organization_id().unwrap_or(0),
         project_id: who.project_id(),
         member_id: who.member_id(),
-        key_id: who.key_id().to_owned(),
-        end_user: user.and_then(|user| app.pseudonyms.pseudonym(who.organization_id().unwrap_or(0), user)),
+        key_id: who.key_id().into(),
+        end_user: user
+            .and_then(|user| app.pseudonyms.pseudonym(who.organization_id().unwrap_or(0), user))
+            .map(Into::into),
         endpoint,
         streamed: head.is_some_and(Head::stream),
-        model_asked: head.and_then(Head::model).unwrap_or_default().to_owned(),
-        data_class: who.data_class().as_str().to_owned(),
+        model_asked: head.and_then(Head::model).unwrap_or_default().into(),
+        data_class: who.data_class().as_str().into(),
         tokens_in: i64::try_from(tokens).unwrap_or(i64::MAX),
         client_retry: caller.client_retry(),
     }

@@ -12,6 +12,10 @@ pub const TEXT_MAX: usize = 256;
 /// is no JSON.
 pub const PARAMETERS_MAX: usize = 1024;
 
+/// A text of a record. Short ones, which most are, stand in it without an allocation: a record is made, read back and
+/// dropped for every request.
+pub type Text = compact_str::CompactString;
+
 /// Which route was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Endpoint {
@@ -152,7 +156,7 @@ impl fmt::Display for Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admission {
     /// `req_` and the 32 hexadecimal digits of a UUIDv7.
-    pub id: String,
+    pub id: Text,
     /// Unix milliseconds.
     pub started_at: i64,
     /// Who pays.
@@ -162,17 +166,17 @@ pub struct Admission {
     /// Set for a key of a member.
     pub member_id: Option<i64>,
     /// Public id of the key, never its secret.
-    pub key_id: String,
+    pub key_id: Text,
     /// Pseudonym of the end user, if the caller sent one.
-    pub end_user: Option<String>,
+    pub end_user: Option<Text>,
     /// Which route.
     pub endpoint: Endpoint,
     /// Whether the client asked for a stream.
     pub streamed: bool,
     /// The name the client used, as sent.
-    pub model_asked: String,
+    pub model_asked: Text,
     /// `public`, `internal` or `sensitive`.
-    pub data_class: String,
+    pub data_class: Text,
     /// Estimate of the input, in tokens.
     pub tokens_in: i64,
     /// The client's own retry number, 0 for a first try.
@@ -185,7 +189,7 @@ pub struct Admission {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// `req_` and the 32 hexadecimal digits of a UUIDv7; primary key, so storing twice is harmless.
-    pub id: String,
+    pub id: Text,
     /// Unix milliseconds.
     pub started_at: i64,
     /// Who pays.
@@ -195,31 +199,31 @@ pub struct Record {
     /// Set for a key of a member.
     pub member_id: Option<i64>,
     /// Public id of the key, never its secret.
-    pub key_id: String,
+    pub key_id: Text,
     /// Pseudonym of the end user, if the caller sent one.
-    pub end_user: Option<String>,
+    pub end_user: Option<Text>,
     /// Which route.
     pub endpoint: Endpoint,
     /// Whether the client asked for a stream.
     pub streamed: bool,
     /// The name the client used, as sent.
-    pub model_asked: String,
+    pub model_asked: Text,
     /// The model that answered.
-    pub model_served: Option<String>,
+    pub model_served: Option<Text>,
     /// The engine that answered.
-    pub deployment: Option<String>,
+    pub deployment: Option<Text>,
     /// Where it was processed.
-    pub hosting: Option<String>,
+    pub hosting: Option<Text>,
     /// `public`, `internal` or `sensitive`.
-    pub data_class: String,
+    pub data_class: Text,
     /// The named prompt, if one was used.
-    pub prompt_id: Option<String>,
+    pub prompt_id: Option<Text>,
     /// Its version.
-    pub prompt_version: Option<String>,
+    pub prompt_version: Option<Text>,
     /// Hash of its text.
-    pub prompt_hash: Option<String>,
+    pub prompt_hash: Option<Text>,
     /// Small JSON of generation parameters, never content.
-    pub parameters: Option<String>,
+    pub parameters: Option<Text>,
     /// Input tokens.
     pub tokens_in: i64,
     /// Output tokens.
@@ -239,9 +243,9 @@ pub struct Record {
     /// How it ended.
     pub outcome: Outcome,
     /// Code of the error sent to the client.
-    pub error_code: Option<String>,
+    pub error_code: Option<Text>,
     /// The engine's own word.
-    pub finish_reason: Option<String>,
+    pub finish_reason: Option<Text>,
     /// The client's own retry number, 0 for a first try.
     pub client_retry: i64,
     /// Engines called for this request.
@@ -251,7 +255,7 @@ pub struct Record {
     /// Carbon, in grams of CO₂ equivalent.
     pub carbon_g: Option<f64>,
     /// Method and version of the two estimates above.
-    pub impact_method: Option<String>,
+    pub impact_method: Option<Text>,
 }
 
 impl Record {
@@ -287,7 +291,7 @@ impl Record {
             duration_ms: 0,
             status: 500,
             outcome: Outcome::Interrupted,
-            error_code: Some("interrupted".to_owned()),
+            error_code: Some(Text::const_new("interrupted")),
             finish_reason: None,
             client_retry: admission.client_retry,
             attempts: 0,
@@ -380,11 +384,11 @@ fn is_tidy(text: &str) -> bool {
 }
 
 /// Cuts at a character boundary; `?` is one byte like NUL, so nothing grows.
-fn tidy(text: &mut String) {
+fn tidy(text: &mut Text) {
     let end = text.floor_char_boundary(TEXT_MAX);
     text.truncate(end);
     if has_nul(text) {
-        *text = text.replace('\0', "?");
+        *text = text.replace('\0', "?").into();
     }
 }
 
@@ -429,17 +433,17 @@ mod tests {
     #[test]
     fn long_texts_and_nul_are_tidied() {
         let mut record = Record::interrupted(Admission {
-            model_asked: "é".repeat(1_000_000),
+            model_asked: "é".repeat(1_000_000).into(),
             end_user: Some("a\0b".into()),
             ..admission()
         });
-        record.parameters = Some("x".repeat(PARAMETERS_MAX + 1));
-        record.deployment = Some("d".repeat(TEXT_MAX + 1));
+        record.parameters = Some("x".repeat(PARAMETERS_MAX + 1).into());
+        record.deployment = Some("d".repeat(TEXT_MAX + 1).into());
         let tidied = record.tidied();
         assert_eq!(tidied.model_asked, "é".repeat(TEXT_MAX / 2));
         assert_eq!(tidied.end_user.as_deref(), Some("a?b"));
         assert_eq!(tidied.parameters, None);
-        assert_eq!(tidied.deployment.as_ref().map(String::len), Some(TEXT_MAX));
+        assert_eq!(tidied.deployment.as_ref().map(Text::len), Some(TEXT_MAX));
         assert!(matches!(tidied.tidied(), Cow::Borrowed(_)));
         let admission = Admission { key_id: "\0".into(), ..admission() };
         assert_eq!(admission.tidied().key_id, "?");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::capture::Draft;
+use super::record::Text;
 use super::{Admission, Outcome, Record, Recorder};
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::Trail;
@@ -17,7 +18,7 @@ use crate::telemetry::{Finished, RequestLabels};
 pub struct End {
     pub status: u16,
     pub error_code: Option<&'static str>,
-    pub finish_reason: Option<String>,
+    pub finish_reason: Option<Text>,
     /// What the engine counted.
     pub usage: Option<Usage>,
     /// What we count when it did not.
@@ -82,23 +83,23 @@ impl Turn {
     /// Notes the class of its data, where what it reads is of a higher one than its project.
     pub fn classed(&mut self, class: crate::config::DataClass) {
         if let Some(draft) = &mut self.draft {
-            class.as_str().clone_into(&mut draft.data_class);
+            draft.data_class = class.as_str().into();
         }
     }
 
     /// Notes the named prompt that was rendered.
     pub fn prompted(&mut self, id: &str, version: &str, hash: &str) {
         if let Some(draft) = &mut self.draft {
-            draft.prompt_id = Some(id.to_owned());
-            draft.prompt_version = Some(version.to_owned());
-            draft.prompt_hash = Some(hash.to_owned());
+            draft.prompt_id = Some(id.into());
+            draft.prompt_version = Some(version.into());
+            draft.prompt_hash = Some(hash.into());
         }
     }
 
     /// Notes the parameters of generation.
     pub fn parameters(&mut self, json: Option<String>) {
         if let Some(draft) = &mut self.draft {
-            draft.parameters = json;
+            draft.parameters = json.map(Text::from);
         }
     }
 
@@ -164,7 +165,7 @@ impl Turn {
         record.duration_ms = millis(duration);
         record.status = i64::from(end.status);
         record.outcome = outcome;
-        record.error_code = end.error_code.map(str::to_owned);
+        record.error_code = end.error_code.map(Text::const_new);
         record.finish_reason = end.finish_reason;
         record.attempts = i64::from(self.trail.attempts);
         if let Some(reservation) = self.reservation.take() {
@@ -182,16 +183,16 @@ impl Turn {
             }
         }
         if let Some(deployment) = &self.trail.deployment {
-            record.deployment = Some(deployment.name.to_string());
-            record.hosting = Some(deployment.hosting_text.to_string());
+            record.deployment = Some(Text::from(&*deployment.name));
+            record.hosting = Some(Text::from(&*deployment.hosting_text));
         }
         if let Some(model) = &self.trail.model {
-            record.model_served = Some(model.id.to_string());
+            record.model_served = Some(Text::from(&*model.id));
             if let Some(impact) = &model.impact {
                 let (energy, carbon) = impact.of(usage_of(record.tokens_in), usage_of(record.tokens_out));
                 record.energy_wh = Some(energy);
                 record.carbon_g = Some(carbon);
-                record.impact_method = Some(impact.method.clone());
+                record.impact_method = Some(Text::from(&*impact.method));
             }
         }
         self.recorder.telemetry.finished(Finished {

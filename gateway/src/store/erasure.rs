@@ -101,7 +101,7 @@ fn hashes(log: Log, row: &sqlx::any::AnyRow, nobody: &str) -> Result<(RecordHash
         Log::Usage => {
             let mut record = usage::read(row)?;
             let before = record_hash(&record)?;
-            record.end_user = Some(nobody.to_owned());
+            record.end_user = Some(nobody.into());
             (before, record_hash(&record)?)
         }
         Log::Evaluation => {

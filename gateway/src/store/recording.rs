@@ -146,7 +146,7 @@ impl Database {
         let stored = self.stored_ids(records).await?;
         let mut seen = HashSet::new();
         let fresh: Vec<&Record> =
-            records.iter().filter(|record| !stored.contains(&record.id) && seen.insert(&*record.id)).collect();
+            records.iter().filter(|record| !stored.contains(record.id.as_str()) && seen.insert(&*record.id)).collect();
         if fresh.is_empty() || self.insert_new(&fresh).await? {
             return Ok(());
         }

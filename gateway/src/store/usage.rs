@@ -7,28 +7,29 @@ use super::page::Reach;
 use super::projects::column;
 use super::sql::Sql;
 use super::{Database, StoreError};
-use crate::recorder::record::Record;
+use crate::recorder::record::{Record, Text};
 
 pub(super) fn read(row: &AnyRow) -> Result<Record, sqlx::Error> {
+    let text = |name| row.try_get::<Option<&str>, _>(name).map(|text| text.map(Text::from));
     Ok(Record {
-        id: row.try_get("id")?,
+        id: row.try_get::<&str, _>("id")?.into(),
         started_at: row.try_get("started_at")?,
         organization_id: row.try_get("organization_id")?,
         project_id: row.try_get("project_id")?,
         member_id: row.try_get("member_id")?,
-        key_id: row.try_get("key_id")?,
-        end_user: row.try_get("end_user")?,
+        key_id: row.try_get::<&str, _>("key_id")?.into(),
+        end_user: text("end_user")?,
         endpoint: column("endpoint", row.try_get::<&str, _>("endpoint")?.parse())?,
         streamed: row.try_get::<i64, _>("streamed")? != 0,
-        model_asked: row.try_get("model_asked")?,
-        model_served: row.try_get("model_served")?,
-        deployment: row.try_get("deployment")?,
-        hosting: row.try_get("hosting")?,
-        data_class: row.try_get("data_class")?,
-        prompt_id: row.try_get("prompt_id")?,
-        prompt_version: row.try_get("prompt_version")?,
-        prompt_hash: row.try_get("prompt_hash")?,
-        parameters: row.try_get("parameters")?,
+        model_asked: row.try_get::<&str, _>("model_asked")?.into(),
+        model_served: text("model_served")?,
+        deployment: text("deployment")?,
+        hosting: text("hosting")?,
+        data_class: row.try_get::<&str, _>("data_class")?.into(),
+        prompt_id: text("prompt_id")?,
+        prompt_version: text("prompt_version")?,
+        prompt_hash: text("prompt_hash")?,
+        parameters: text("parameters")?,
         tokens_in: row.try_get("tokens_in")?,
         tokens_out: row.try_get("tokens_out")?,
         tokens_cached: row.try_get("tokens_cached")?,
@@ -38,13 +39,13 @@ pub(super) fn read(row: &AnyRow) -> Result<Record, sqlx::Error> {
         duration_ms: row.try_get("duration_ms")?,
         status: row.try_get("status")?,
         outcome: column("outcome", row.try_get::<&str, _>("outcome")?.parse())?,
-        error_code: row.try_get("error_code")?,
-        finish_reason: row.try_get("finish_reason")?,
+        error_code: text("error_code")?,
+        finish_reason: text("finish_reason")?,
         client_retry: row.try_get("client_retry")?,
         attempts: row.try_get("attempts")?,
         energy_wh: row.try_get("energy_wh")?,
         carbon_g: row.try_get("carbon_g")?,
-        impact_method: row.try_get("impact_method")?,
+        impact_method: text("impact_method")?,
     })
 }
 

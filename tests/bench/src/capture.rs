@@ -23,7 +23,7 @@ const REST: Duration = Duration::from_millis(500);
 #[derive(clap::Args, Clone)]
 pub struct Settings {
     /// The gateway.
-    #[arg(long, default_value = "target/counter/release/guichet")]
+    #[arg(long, default_value = "target/counter/dist/guichet")]
     gateway: PathBuf,
     /// Clients at once, each measured in every round.
     #[arg(long, value_delimiter = ',', default_value = "1,4")]

@@ -150,23 +150,23 @@ async fn fill(app: &TestApp) {
     let recorder = app.running.as_ref().expect("a gateway of this process").app.recorder.clone();
     let filled = tokio::task::spawn_blocking(move || {
         let mut record = guichet::recorder::Record::interrupted(guichet::recorder::Admission {
-            id: String::new(),
+            id: "".into(),
             started_at: 1_700_000_000_000,
             organization_id: 1,
             project_id: None,
             member_id: None,
-            key_id: "filler".to_owned(),
-            end_user: Some("u".repeat(256)),
+            key_id: "filler".into(),
+            end_user: Some("u".repeat(256).into()),
             endpoint: guichet::recorder::Endpoint::Rerank,
             streamed: false,
-            model_asked: "m".repeat(256),
-            data_class: "public".to_owned(),
+            model_asked: "m".repeat(256).into(),
+            data_class: "public".into(),
             tokens_in: 0,
             client_retry: 0,
         });
-        record.parameters = Some(format!("\"{}\"", "p".repeat(1_000)));
+        record.parameters = Some(format!("\"{}\"", "p".repeat(1_000)).into());
         for count in 0.. {
-            record.id = format!("req_{count:032x}");
+            record.id = format!("req_{count:032x}").into();
             if recorder.journal.end(&record).is_err() {
                 recorder.journal.flush(tests::app::PATIENCE);
                 if recorder.journal.end(&record).is_err() {

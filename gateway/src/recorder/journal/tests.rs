@@ -14,13 +14,13 @@ use std::{
 };
 
 use super::*;
-use crate::recorder::record::{Endpoint, Outcome, PARAMETERS_MAX, TEXT_MAX};
+use crate::recorder::record::{Endpoint, Outcome, PARAMETERS_MAX, TEXT_MAX, Text};
 
 const SOON: Duration = Duration::from_secs(20);
 
 fn admission(number: u64) -> Admission {
     Admission {
-        id: format!("req_{number:032x}"),
+        id: format!("req_{number:032x}").into(),
         started_at: 1_760_000_000_000,
         organization_id: 12,
         project_id: Some(34),
@@ -239,7 +239,7 @@ fn damage_under_the_reader_does_not_stop_it() {
 fn texts_of_clients_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
-    let huge = Admission { model_asked: "m".repeat(5_000_000), ..admission(1) };
+    let huge = Admission { model_asked: "m".repeat(5_000_000).into(), ..admission(1) };
     journal.admit(&huge).unwrap();
     assert!(journal.stats().buffered_bytes < 4096 && journal.stats().disk_bytes < 4096);
     journal.end(&Record { outcome: Outcome::Refused, ..Record::interrupted(huge) }).unwrap();
@@ -250,7 +250,7 @@ fn texts_of_clients_are_bounded() {
 
 #[test]
 fn the_largest_end_and_admission_fit_their_reserve() {
-    let text = || "\u{7f}".repeat(TEXT_MAX);
+    let text = || Text::from("\u{7f}".repeat(TEXT_MAX));
     let largest = Admission {
         id: text(),
         started_at: i64::MIN,
@@ -272,7 +272,7 @@ fn the_largest_end_and_admission_fit_their_reserve() {
         prompt_id: Some(text()),
         prompt_version: Some(text()),
         prompt_hash: Some(text()),
-        parameters: Some("p".repeat(PARAMETERS_MAX)),
+        parameters: Some("p".repeat(PARAMETERS_MAX).into()),
         tokens_out: i64::MIN,
         tokens_cached: Some(i64::MIN),
         tokens_reasoning: Some(i64::MIN),
@@ -413,6 +413,6 @@ fn the_age_of_the_oldest_is_told() {
 /// Ids and outcomes, the first of each id winning as in the database.
 fn insert(database: &mut BTreeMap<String, Outcome>, records: &[Record]) {
     for record in records {
-        database.entry(record.id.clone()).or_insert(record.outcome);
+        database.entry(record.id.to_string()).or_insert(record.outcome);
     }
 }

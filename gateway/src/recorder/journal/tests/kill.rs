@@ -81,7 +81,7 @@ fn what_was_said_100_ms_before_a_kill_is_kept() {
         let (journal, recovered) = open(dir.path());
         let mut database = BTreeMap::new();
         insert(&mut database, &drain(&journal, 500));
-        let outcome = |number: u64| database.get(&admission(number).id).copied();
+        let outcome = |number: u64| database.get(admission(number).id.as_str()).copied();
         for number in &ended {
             assert_eq!(outcome(*number), Some(Outcome::Success), "{number}, {recovered:?}");
         }

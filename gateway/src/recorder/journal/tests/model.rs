@@ -181,7 +181,7 @@ impl World {
         insert(&mut self.database, &rest);
         let mut known = 0;
         for (number, request) in &self.requests {
-            let outcome = self.database.get(&admission(*number).id);
+            let outcome = self.database.get(admission(*number).id.as_str());
             known += usize::from(outcome.is_some());
             if request.end_kept {
                 prop_assert_eq!(outcome, Some(&Outcome::Success), "{}: {:?}", number, request);
