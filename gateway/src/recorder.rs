@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use capture::Capture;
 use journal::Journal;
-pub use record::{Admission, Endpoint, Outcome, Record};
+pub use record::{Admission, Endpoint, Outcome, Record, Text};
 pub use turn::{End, Turn};
 
 use crate::config::Config;

@@ -23,8 +23,7 @@ use crate::openai::annex::Annex;
 use crate::openai::rules::{Observed, Rules};
 use crate::openai::stream::{self, Transcript};
 use crate::openai::usage::Estimate;
-use crate::recorder::record::Text;
-use crate::recorder::{End, Turn};
+use crate::recorder::{End, Text, Turn};
 
 const KEEPALIVE: Bytes = Bytes::from_static(b": keepalive\n\n");
 

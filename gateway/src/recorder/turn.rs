@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::capture::Draft;
-use super::record::Text;
-use super::{Admission, Outcome, Record, Recorder};
+use super::{Admission, Outcome, Record, Recorder, Text};
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::Trail;
 use crate::openai::Usage;
