@@ -2,7 +2,6 @@
 //! any other: the data class decides where it may go, the token quota pays, a usage record tells of it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -84,7 +83,7 @@ impl Errands {
         let weight = Weight::of(errand.body);
         let id = RequestId::fresh();
         let tokens = self.limits.estimates.guess(Some(&errand.model.id), weight);
-        let mut turn = self.recorder.admit(admission(errand, &id, tokens), Instant::now())?;
+        let mut turn = self.recorder.admit(admission(errand, &id, tokens), id.since)?;
         match self.ask(errand, weight, &id, &mut turn, read).await {
             Ok((done, end)) => {
                 turn.succeed(end);
@@ -119,7 +118,7 @@ impl Errands {
             input: granted.input,
             call: errand.call,
             streamed: false,
-            id: &id.1,
+            id: &id.header,
             build: errand.build,
         };
         let sent = self.fleet.send(&job, &mut turn.trail, |_, _, answer| read(answer)).await?;
@@ -152,8 +151,8 @@ impl Errands {
 fn admission(errand: &Errand<'_>, id: &RequestId, tokens: u64) -> Admission {
     let who = errand.who;
     Admission {
-        id: (&*id.0).into(),
-        started_at: jiff::Timestamp::now().as_millisecond(),
+        id: id.text().into(),
+        started_at: id.millis,
         organization_id: who.organization_id().unwrap_or(0),
         project_id: who.project_id(),
         member_id: who.member_id(),

@@ -225,7 +225,6 @@ impl Present {
             trail.deployment = Some(slot.deployment.clone());
             let body = (job.build)(&slot.deployment)?;
             slot.asked();
-            let started = Instant::now();
             let trouble = match self.exchange(job, model, &slot, body, read).await {
                 Ok(Exchange::Whole(value)) => {
                     slot.deployment.live.health.success();
@@ -252,7 +251,7 @@ impl Present {
                     }
                 }
             };
-            tracing::debug!(deployment = %name, elapsed = ?started.elapsed(), reason = last.reason(), "attempt failed");
+            tracing::debug!(deployment = %name, reason = last.reason(), "attempt failed");
             drop(slot);
             tried.push(name);
             if tried.len() >= most as usize || !model.held.retries.withdraw() {

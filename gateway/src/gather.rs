@@ -37,7 +37,8 @@ pub async fn gather_at_pace<B: Body<Data = Bytes> + Unpin>(
     silence: Duration,
     slowest: Option<NonZeroU32>,
 ) -> Result<Bytes, Lacking> {
-    let started = slowest.map(|slowest| (Instant::now(), slowest));
+    // Since the first wait.
+    let mut started = None;
     let announced = body.size_hint().exact().map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX));
     if announced > limit {
         return Err(Lacking::TooLarge);
@@ -46,8 +47,8 @@ pub async fn gather_at_pace<B: Body<Data = Bytes> + Unpin>(
     let mut rest = BytesMut::new();
     loop {
         let received = first.len() + rest.len();
-        let patience = || {
-            started.map_or(silence, |(started, slowest)| {
+        let patience = |started: Instant| {
+            slowest.map_or(silence, |slowest| {
                 let earned = Duration::from_secs_f64(received as f64 / f64::from(slowest.get()));
                 silence.min((silence + earned).saturating_sub(started.elapsed()))
             })
@@ -56,7 +57,10 @@ pub async fn gather_at_pace<B: Body<Data = Bytes> + Unpin>(
         // Most of the time it is there: no clock is read for it.
         let frame = match poll_fn(|cx| Poll::Ready(Pin::new(&mut next).poll(cx))).await {
             Poll::Ready(frame) => frame,
-            Poll::Pending => tokio::time::timeout(patience(), next).await.map_err(|_| Lacking::Slow)?,
+            Poll::Pending => {
+                let patience = patience(*started.get_or_insert_with(Instant::now));
+                tokio::time::timeout(patience, next).await.map_err(|_| Lacking::Slow)?
+            }
         };
         let piece = match frame {
             None => break,

@@ -9,13 +9,13 @@
 //! in [`api::body`](crate::api::body), where they are read.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use hyper::body::Incoming;
@@ -28,6 +28,7 @@ use crate::config::server::{Language, LoggedRequests};
 use crate::error::{ApiError, ApiResult};
 use crate::policy::identity::Principal;
 use crate::recorder::Endpoint;
+use crate::store;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const HOSTING: HeaderName = HeaderName::from_static("x-guichet-hosting");
@@ -47,19 +48,29 @@ const OPEN: [&str; 9] = [
 
 /// The id of a request: `req_` and 32 hexadecimal digits of a UUIDv7, so that ids sort by time.
 #[derive(Clone, Debug)]
-pub struct RequestId(pub Arc<str>, pub HeaderValue);
+pub struct RequestId {
+    pub header: HeaderValue,
+    /// When the request came, in Unix milliseconds.
+    pub millis: i64,
+    /// The same for who measures.
+    pub since: Instant,
+}
 
 impl RequestId {
     pub fn fresh() -> RequestId {
         // Unique rather than secret: the system's own randomness would cost a call to it for each request.
         let noise: [u8; 10] = std::array::from_fn(|_| fastrand::u8(..));
-        let millis = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        let millis = store::now();
         let mut text = *b"req_00000000000000000000000000000000";
-        let id = uuid::Builder::from_unix_timestamp_millis(millis, &noise).into_uuid();
+        let id = uuid::Builder::from_unix_timestamp_millis(millis.unsigned_abs(), &noise).into_uuid();
         id.simple().encode_lower(&mut text[4..]);
-        // Hexadecimal digits always make a text and a header.
-        let value = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("req_0"));
-        RequestId(Arc::from(std::str::from_utf8(&text).unwrap_or("req_0")), value)
+        // One allocation, shared by all that carry it. Hexadecimal digits always make a header.
+        let header = HeaderValue::from_maybe_shared(Bytes::from_owner(text));
+        RequestId { header: header.unwrap_or(HeaderValue::from_static("req_0")), millis, since: Instant::now() }
+    }
+
+    pub fn text(&self) -> &str {
+        self.header.to_str().unwrap_or_default()
     }
 }
 
@@ -98,8 +109,6 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr 
 /// Plain calls rather than a stack of middlewares: each of those boxes a future and clones the service behind it, which
 /// together cost as much as reading the request.
 pub async fn enter(app: &AppState, router: Router, peer: IpAddr, request: Request<Incoming>) -> Response {
-    let request = request.map(Body::new);
-    let started = Instant::now();
     let id = RequestId::fresh();
     let config = app.config.load();
     let language = language(request.headers(), &config);
@@ -107,7 +116,11 @@ pub async fn enter(app: &AppState, router: Router, peer: IpAddr, request: Reques
     drop(config);
     let line = match logged {
         LoggedRequests::None => None,
-        LoggedRequests::Errors | LoggedRequests::All => Some((request.method().clone(), request.uri().clone())),
+        // The path alone, cut to what one line shows: a query may hold what is nobody's business.
+        LoggedRequests::Errors | LoggedRequests::All => {
+            let path = request.uri().path();
+            Some((request.method().clone(), path[..path.floor_char_boundary(200)].to_owned()))
+        }
     };
     let mut response = match authenticate(app, peer, (request.method(), request.uri().path(), request.headers())).await
     {
@@ -118,15 +131,13 @@ pub async fn enter(app: &AppState, router: Router, peer: IpAddr, request: Reques
         response = in_words(response, language);
     }
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id.1);
+    headers.insert(REQUEST_ID, id.header.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some((method, uri)) = line
+    if let Some((method, path)) = line
         && (logged == LoggedRequests::All || response.status().as_u16() >= 400)
     {
-        // The path alone, cut to what one line shows: a query may hold what is nobody's business.
-        let path: String = uri.path().chars().take(200).collect();
-        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(id = %id.0, %method, path, status = response.status().as_u16(), elapsed_ms, "request");
+        let elapsed_ms = u64::try_from(id.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(id = id.text(), %method, path, status = response.status().as_u16(), elapsed_ms, "request");
     }
     response
 }
@@ -163,7 +174,7 @@ fn carry_headers(from: Response, mut to: Response) -> Response {
 async fn answer(
     app: &AppState,
     router: Router,
-    mut request: Request<Body>,
+    mut request: Request<Incoming>,
     who: Option<Principal>,
     id: &RequestId,
     language: Language,
@@ -174,7 +185,9 @@ async fn answer(
         && let Some(who) = who
     {
         let (parts, body) = request.into_parts();
-        let caller = Caller::new(who, id.clone(), language, parts.headers);
+        let caller = Caller::new(who, id.clone(), language, &parts.headers);
+        // The head stands in the buffer that its connection reads into, which is used again once nobody holds the head.
+        drop(parts);
         // Boxed: a connection whose answer streams keeps none of what led to it.
         return Box::pin(visit::tell(app.clone(), caller, endpoint, body, story)).await;
     }
@@ -182,7 +195,7 @@ async fn answer(
     if let Some(who) = who {
         request.extensions_mut().insert(who);
     }
-    match Box::pin(router.oneshot(request)).await {
+    match Box::pin(router.oneshot(request.map(Body::new))).await {
         Ok(response) => response,
         Err(never) => match never {},
     }

@@ -1,6 +1,7 @@
 //! The listening side: connections accepted, bounded in number, in the size of a head and in the time it takes.
 
 pub mod socket;
+pub mod timer;
 pub mod workers;
 
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use crate::config::server::Server as Settings;
 use crate::layers;
 use crate::telemetry::Telemetry;
 use socket::Socket;
+use timer::Timer;
 use workers::Workers;
 
 /// Largest head of a request, header fields included.
@@ -69,12 +71,7 @@ impl Server {
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(settings.header_timeout.0)
-            .max_buf_size(HEAD)
-            .max_headers(HEADERS)
-            .keep_alive(true);
+        builder.header_read_timeout(settings.header_timeout.0).max_buf_size(HEAD).max_headers(HEADERS).keep_alive(true);
         loop {
             let permit = tokio::select! {
                 permit = room.clone().acquire_owned() => permit,
@@ -94,7 +91,8 @@ impl Server {
                     continue;
                 }
             };
-            let (service, builder) = (service.clone(), builder.clone());
+            let (service, mut builder) = (service.clone(), builder.clone());
+            builder.timer(Timer::default());
             let (ends, telemetry) = (Ends { stop: stop.clone(), cut: cut.clone() }, telemetry.clone());
             // The socket belongs to the runtime that polls it.
             let socket = match socket.into_std() {

@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use http_body::Body;
 
 use crate::config::server::Server;
 use crate::error::{ApiError, ApiResult};
@@ -13,6 +13,8 @@ use crate::gather::{Lacking, gather_at_pace};
 
 /// Bytes a second that a client sends at least, on average, past the first `body_timeout`.
 const SLOWEST: NonZeroU32 = NonZeroU32::MIN.saturating_add((4 << 10) - 1);
+/// Most that a connection reads at once.
+const PIECE: usize = 64 << 10;
 
 /// The answer to a request whose body was not read whole. The rest comes behind it: this connection carries no other
 /// request, and its client is told so.
@@ -22,13 +24,18 @@ pub fn unread(refusal: impl IntoResponse) -> Response {
     response
 }
 
+/// Whether a body comes in a coding, which nobody here undoes.
+pub fn is_coded(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity")
+}
+
 /// Reads a whole body.
 ///
 /// # Errors
 /// 413 past the limit (told by its length, or found while reading), 408 when the client stalls, 400 when it is cut, 415
 /// when it is compressed.
-pub async fn read(headers: &HeaderMap, body: Body, settings: &Server) -> ApiResult<Bytes> {
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+pub async fn read<B: Body<Data = Bytes> + Unpin>(coded: bool, body: B, settings: &Server) -> ApiResult<Bytes> {
+    if coded {
         return Err(ApiError::new(
             http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_encoding",
@@ -37,11 +44,14 @@ pub async fn read(headers: &HeaderMap, body: Body, settings: &Server) -> ApiResu
         ));
     }
     let read = gather_at_pace(body, settings.body_limit.bytes(), settings.body_timeout.0, Some(SLOWEST)).await;
-    read.map_err(|lacking| match lacking {
+    let read = read.map_err(|lacking| match lacking {
         Lacking::TooLarge => ApiError::too_large(settings.body_limit),
         Lacking::Slow => ApiError::slow_body(),
         Lacking::Broken => {
             ApiError::bad_request("Le corps de la requête est incomplet.", "The request body is incomplete.")
         }
-    })
+    })?;
+    // One that came in one piece stands in the buffer that its connection reads into: as long as it is held there, the
+    // connection, which listens for its client's leave, holds a second one.
+    Ok(if read.len() <= PIECE { Bytes::copy_from_slice(&read) } else { read })
 }

@@ -206,7 +206,7 @@ async fn give(
     let retrieval = app.retrieval.as_ref().ok_or_else(ApiError::no_such_route)?;
     let config = app.config.load_full();
     let quota = config.retrieval.as_ref().map(|retrieval| retrieval.quota).unwrap_or_default();
-    let bytes = body::read(&headers, body, &config.server).await?;
+    let bytes = body::read(body::is_coded(&headers), body, &config.server).await?;
     let chunks = read(&bytes)?;
     let reading = Reading::of(&who);
     let document = visible(app.store.document(&reading, id).await?, |_| true)?;

@@ -17,7 +17,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
     async fn from_request(request: Request, app: &AppState) -> Result<Json<T>, ApiError> {
         let (parts, body) = request.into_parts();
         let settings = app.config.load_full();
-        let bytes = body::read(&parts.headers, body, &settings.server).await?;
+        let bytes = body::read(body::is_coded(&parts.headers), body, &settings.server).await?;
         // Our own reader first: it refuses what two JSON readers could understand in two ways.
         crate::openai::Head::parse(&bytes)?;
         let mut reader = serde_json::Deserializer::from_slice(&bytes);

@@ -62,12 +62,12 @@ async fn story(visit: &mut Visit, head: &Head<'_>) -> ApiResult<Response> {
     let tenant = visit.tenant(head)?;
     let estimate = visit.reserve(&model, Output::Nothing).await?;
     let Visit { app, caller, turn, .. } = visit;
-    let id = caller.id.0.clone();
+    let id = caller.id.clone();
     let job = caller.job(&model, (tenant, estimate.input), Call::Rerank, false, &build);
     let reply = app
         .fleet
         .send(&job, &mut turn.trail, |served, _, bytes| {
-            rerank::rewrite(&bytes, &asked, &served.id, &id, &estimate).map_err(|_| NotAnAnswer)
+            rerank::rewrite(&bytes, &asked, &served.id, id.text(), &estimate).map_err(|_| NotAnAnswer)
         })
         .await?;
     finish(turn, reply, &estimate)

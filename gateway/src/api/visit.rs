@@ -1,14 +1,13 @@
 //! One model call, from its admission to its answer: what the four endpoints share.
 
 use std::pin::Pin;
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::body;
 use crate::app::{App, AppState};
@@ -28,14 +27,22 @@ use crate::policy::limits::{Asked, Output};
 use crate::recorder::capture;
 use crate::recorder::{Admission, Endpoint, Turn};
 
+const OPEN_WEBUI_USER: HeaderName = HeaderName::from_static("x-openwebui-user-id");
+const STAINLESS_RETRY: HeaderName = HeaderName::from_static("x-stainless-retry-count");
+
 /// Who calls, and what the head of the request says besides.
 pub struct Caller {
     pub who: Principal,
     pub id: RequestId,
     /// Of the messages of this request.
     pub language: Language,
-    headers: HeaderMap,
-    started: Instant,
+    /// The end user whom Open WebUI names.
+    user: Option<Box<str>>,
+    /// The client's own count of its retries: recorded, never believed.
+    client_retry: i64,
+    mistral: bool,
+    /// The body comes in a coding.
+    coded: bool,
 }
 
 /// The rest of a call of a model's endpoint, for those that carry nearly all the traffic.
@@ -56,30 +63,31 @@ impl FromRequestParts<AppState> for Caller {
         let who = Principal::from_request_parts(parts, app).await?;
         let id = RequestId::from_request_parts(parts, app).await?;
         let language = layers::language(&parts.headers, &app.config.load());
-        Ok(Caller::new(who, id, language, std::mem::take(&mut parts.headers)))
+        Ok(Caller::new(who, id, language, &parts.headers))
     }
 }
 
 impl Caller {
-    pub fn new(who: Principal, id: RequestId, language: Language, headers: HeaderMap) -> Caller {
-        Caller { who, id, language, headers, started: Instant::now() }
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty())
-    }
-
-    /// The client's own count of its retries: recorded, never believed.
-    fn client_retry(&self) -> i64 {
-        self.text("x-stainless-retry-count")
-            .and_then(|text| text.parse().ok())
-            .filter(|n| (0..=1_000).contains(n))
-            .unwrap_or(0)
+    /// Keeps what is read later, and no header: they stand in the buffer of their connection.
+    pub fn new(who: Principal, id: RequestId, language: Language, headers: &HeaderMap) -> Caller {
+        let text = |name: &HeaderName| headers.get(name)?.to_str().ok().filter(|text| !text.is_empty());
+        Caller {
+            who,
+            id,
+            language,
+            user: text(&OPEN_WEBUI_USER).map(Into::into),
+            client_retry: text(&STAINLESS_RETRY)
+                .and_then(|text| text.parse().ok())
+                .filter(|n| (0..=1_000).contains(n))
+                .unwrap_or(0),
+            mistral: is_mistral_sdk(headers),
+            coded: body::is_coded(headers),
+        }
     }
 
     /// Mistral's own SDK wants each tool call in one piece.
     pub fn is_mistral_sdk(&self) -> bool {
-        is_mistral_sdk(&self.headers)
+        self.mistral
     }
 }
 
@@ -111,12 +119,15 @@ pub type Story =
     for<'a> fn(&'a mut Visit, &'a Head<'a>) -> Pin<Box<dyn Future<Output = ApiResult<Response>> + Send + 'a>>;
 
 /// Reads the body, admits the request, tells its story, and makes sure that a refusal is recorded like an answer.
-pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body, story: Story) -> Response {
+pub async fn tell<B>(app: AppState, caller: Caller, endpoint: Endpoint, body: B, story: Story) -> Response
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
     if let Err(error) = app.gates.check(&caller.who) {
         return refused(&app, &caller, endpoint, error);
     }
     let settings = app.config.load_full();
-    let read = body::read(&caller.headers, body, &settings.server).await;
+    let read = body::read(caller.coded, body, &settings.server).await;
     drop(settings);
     let body = match read {
         Ok(body) => body,
@@ -130,7 +141,7 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
     let weight = Weight::of(&body);
     let tokens = app.limits.estimates.guess(head.model(), weight);
     let admission = admission(&app, &caller, endpoint, Some(&head), tokens);
-    let mut turn = match app.recorder.admit(admission, caller.started) {
+    let mut turn = match app.recorder.admit(admission, caller.id.since) {
         Ok(turn) => turn,
         Err(error) => return error.into_response(),
     };
@@ -153,7 +164,7 @@ pub async fn tell(app: AppState, caller: Caller, endpoint: Endpoint, body: Body,
 
 /// A request refused before it could be read has its record too.
 fn refused(app: &AppState, caller: &Caller, endpoint: Endpoint, error: ApiError) -> Response {
-    match app.recorder.admit(admission(app, caller, endpoint, None, 0), caller.started) {
+    match app.recorder.admit(admission(app, caller, endpoint, None, 0), caller.id.since) {
         Ok(turn) => turn.fail(&error),
         Err(full) => return full.into_response(),
     }
@@ -162,10 +173,10 @@ fn refused(app: &AppState, caller: &Caller, endpoint: Endpoint, error: ApiError)
 
 fn admission(app: &App, caller: &Caller, endpoint: Endpoint, head: Option<&Head<'_>>, tokens: u64) -> Admission {
     let who = &caller.who;
-    let user = head.and_then(Head::user).or_else(|| caller.text("x-openwebui-user-id"));
+    let user = head.and_then(Head::user).or(caller.user.as_deref());
     Admission {
-        id: (&*caller.id.0).into(),
-        started_at: jiff::Timestamp::now().as_millisecond(),
+        id: caller.id.text().into(),
+        started_at: caller.id.millis,
         organization_id: who.organization_id().unwrap_or(0),
         project_id: who.project_id(),
         member_id: who.member_id(),
@@ -178,7 +189,7 @@ fn admission(app: &App, caller: &Caller, endpoint: Endpoint, head: Option<&Head<
         model_asked: head.and_then(Head::model).unwrap_or_default().into(),
         data_class: who.data_class().as_str().into(),
         tokens_in: i64::try_from(tokens).unwrap_or(i64::MAX),
-        client_retry: caller.client_retry(),
+        client_retry: caller.client_retry,
     }
 }
 
@@ -323,7 +334,7 @@ impl Caller {
     ) -> Job<'a> {
         let who = &self.who;
         let (organization, class) = (who.organization_name(), who.data_class());
-        Job { model, organization, class, tenant, input, call, streamed, id: &self.id.1, build }
+        Job { model, organization, class, tenant, input, call, streamed, id: &self.id.header, build }
     }
 }
 

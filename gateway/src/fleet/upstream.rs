@@ -14,7 +14,7 @@ pub mod idle;
 pub mod opening;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, Uri};
@@ -26,6 +26,9 @@ pub use self::answer::Answer;
 use self::connection::Connection;
 use super::deployment::{Call, Deployment};
 use crate::config::server::Fleet as Settings;
+
+/// Longest wait.
+const EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Why an engine gave no HTTP answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,29 +99,23 @@ impl Upstream {
         body: &[u8],
         timeout: Duration,
     ) -> Result<Response<Answer>, Failure> {
-        match tokio::time::timeout(timeout, self.exchange(deployment, head, body)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => {
-                tracing::debug!(deployment = %deployment.name, %error, "engine unreachable");
-                Err(Failure::Unreachable)
-            }
-            Err(_) => Err(Failure::Timeout),
-        }
-    }
-
-    async fn exchange(
-        &self,
-        deployment: &Arc<Deployment>,
-        head: &[u8],
-        body: &[u8],
-    ) -> Result<Response<Answer>, BoxError> {
-        let mut connection = match deployment.idle().take() {
-            Some(connection) => connection,
-            None => self.connect(&deployment.address).await?,
+        let failed = |error: BoxError| {
+            tracing::debug!(deployment = %deployment.name, %error, "engine unreachable");
+            Failure::Unreachable
         };
-        let (head, piece) = connection.send(head, body).await?;
-        let deployment = deployment.clone();
-        Ok(head.response.map(|()| Answer::new(head.framing, piece, connection, head.keep, deployment)))
+        let start = Instant::now();
+        let mut connection = match deployment.idle().take(start) {
+            Some(connection) => connection,
+            None => match tokio::time::timeout(timeout, self.connect(&deployment.address)).await {
+                Ok(connected) => connected.map_err(failed)?,
+                Err(_) => return Err(Failure::Timeout),
+            },
+        };
+        // A configuration may say that it waits for ever.
+        let deadline = start.checked_add(timeout).unwrap_or(start + EVER);
+        let sent = connection.send_until(deadline, head, body).await;
+        let (head, piece) = sent.map_err(|error| failed(error.into()))?.ok_or(Failure::Timeout)?;
+        Ok(head.response.map(|()| Answer::new(head.framing, piece, connection, head.keep, deployment.clone())))
     }
 
     async fn connect(&self, address: &Uri) -> Result<Connection, BoxError> {

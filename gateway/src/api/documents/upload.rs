@@ -133,7 +133,7 @@ fn field_too_large(name: &str) -> ApiError {
 pub async fn read(headers: &HeaderMap, body: Body, config: &Config, limit: Size) -> ApiResult<Upload> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/x-www-form-urlencoded") {
-        let bytes = body::read(headers, body, &config.server).await?;
+        let bytes = body::read(body::is_coded(headers), body, &config.server).await?;
         let mut fields = Fields::default();
         for (name, value) in url::form_urlencoded::parse(&bytes) {
             fields.take(&name, value.into_owned());

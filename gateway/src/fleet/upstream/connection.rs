@@ -12,6 +12,7 @@ use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep_until};
 
 use super::framing::Malformed;
 use super::head::Head;
@@ -39,6 +40,9 @@ pub struct Connection {
     stream: Stream,
     /// Since when it carries nothing.
     pub idle_since: Instant,
+    /// Of the wait for the head of an answer, which is put off from one request to the next: setting a new one takes the
+    /// lock of the runtime's timers, and dropping it too.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -53,7 +57,7 @@ impl Connection {
             MaybeHttpsStream::Http(plain) => Stream::Plain(plain.into_inner()),
             tls => Stream::Tls(Box::new(TokioIo::new(tls))),
         };
-        Connection { stream, idle_since: Instant::now() }
+        Connection { stream, idle_since: Instant::now(), timer: None }
     }
 
     fn io(&mut self) -> Pin<&mut dyn Io> {
@@ -78,8 +82,26 @@ impl Connection {
         Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
     }
 
-    /// Sends a request and waits for the head of its answer. Gives it with what came of the body.
-    pub async fn send(&mut self, head: &[u8], body: &[u8]) -> Result<(Head, Bytes)> {
+    /// Sends a request and waits for the head of its answer, at most until `deadline`: `None` then. Gives it with what
+    /// came of the body.
+    pub async fn send_until(&mut self, deadline: Instant, head: &[u8], body: &[u8]) -> Result<Option<(Head, Bytes)>> {
+        let mut timer = match self.timer.take() {
+            Some(mut timer) => {
+                timer.as_mut().reset(deadline.into());
+                timer
+            }
+            None => Box::pin(sleep_until(deadline.into())),
+        };
+        let sent = tokio::select! {
+            biased;
+            sent = self.send(head, body) => sent?,
+            () = timer.as_mut() => return Ok(None),
+        };
+        self.timer = Some(timer);
+        Ok(Some(sent))
+    }
+
+    async fn send(&mut self, head: &[u8], body: &[u8]) -> Result<(Head, Bytes)> {
         let mut parts = [IoSlice::new(head), IoSlice::new(body)];
         let mut unsent = &mut parts[..];
         IoSlice::advance_slices(&mut unsent, 0);

@@ -21,12 +21,12 @@ impl Idle {
         Idle { connections: Mutex::default(), most }
     }
 
-    /// The latest that still stands: those the engine closed meanwhile are dropped.
-    pub fn take(&self) -> Option<Connection> {
+    /// The latest that still stands `now`: those the engine closed meanwhile are dropped.
+    pub fn take(&self, now: Instant) -> Option<Connection> {
         loop {
             let mut connection = self.lock().pop_back()?;
             // Nobody has listened to it since: it learns here that the engine left.
-            if connection.idle_since.elapsed() < REST && connection.stands() {
+            if now.saturating_duration_since(connection.idle_since) < REST && connection.stands() {
                 return Some(connection);
             }
         }
