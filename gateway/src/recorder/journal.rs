@@ -52,6 +52,9 @@ use super::record::{Admission, Record};
 /// Longest time between a call and the write of what it said.
 pub const FLUSH_MAX: Duration = Duration::from_millis(100);
 
+/// Bytes that a request usually takes in a segment.
+const RECORD_BYTES: u64 = 256;
+
 /// How the journal uses time, memory and disk. Values outside their range are brought to its edge.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -193,12 +196,24 @@ impl std::error::Error for Refused {}
 pub struct Batch {
     /// Ended requests; never empty.
     pub records: Vec<Record>,
+    /// What each is written as, one after another.
+    encoded: Vec<u8>,
+    /// Where each ends there.
+    ends: Vec<usize>,
     from: Position,
     until: Position,
     /// Whole frames that hold no record this version reads.
     undecoded: u64,
     /// Bytes stepped over.
     corrupt: u64,
+}
+
+impl Batch {
+    /// What each record is written as: its postcard.
+    pub fn encodings(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.encoded[start..*end])
+    }
 }
 
 /// The journal at one instant, for metrics.
@@ -400,12 +415,18 @@ impl Journal {
             };
             let file = File::open(segment::path(&shared.dir, from.segment))?;
             let mut walk = Walk::new(&file, from.offset, limit);
-            let (mut records, mut undecoded) = (Vec::new(), 0);
+            let likely = usize::try_from((limit - from.offset) / RECORD_BYTES).unwrap_or(max).min(max);
+            let (mut records, mut undecoded) = (Vec::with_capacity(likely), 0);
+            let (mut encoded, mut ends) = (Vec::new(), Vec::with_capacity(likely));
             let mut to_the_end = true;
             while let Some(frame) = walk.next()? {
                 if frame.kind == Kind::Record {
                     match postcard::from_bytes::<Record>(frame.body) {
-                        Ok(record) => records.push(record),
+                        Ok(record) => {
+                            records.push(record);
+                            encoded.extend_from_slice(frame.body);
+                            ends.push(encoded.len());
+                        }
                         Err(_) => undecoded += 1,
                     }
                 }
@@ -417,7 +438,7 @@ impl Journal {
             let offset = if to_the_end { limit } else { walk.sound() };
             let until = Position { segment: from.segment, offset };
             let corrupt = walk.corrupt() + (offset - walk.sound());
-            let batch = Batch { records, from, until, undecoded, corrupt };
+            let batch = Batch { records, encoded, ends, from, until, undecoded, corrupt };
             if !batch.records.is_empty() {
                 return Ok(Some(batch));
             }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Recorder;
 use crate::config::Config;
 use crate::store::Database;
+use crate::store::chain::encoded_hash;
 
 /// Records stored at once.
 const BATCH: usize = 1_000;
@@ -78,7 +79,8 @@ async fn run(recorder: &Recorder, config: &Config, stop: &CancellationToken) {
 async fn store(recorder: &Recorder, database: &Database) -> Result<usize, String> {
     let Some(batch) = recorder.journal.next_batch(BATCH).map_err(|error| error.to_string())? else { return Ok(0) };
     let count = batch.records.len();
-    database.insert_records(&batch.records).await.map_err(|error| error.to_string())?;
+    let hashes = batch.encodings().map(encoded_hash).collect();
+    database.insert_hashed(&batch.records, hashes).await.map_err(|error| error.to_string())?;
     recorder.journal.stored(batch).map_err(|error| error.to_string())?;
     Ok(count)
 }

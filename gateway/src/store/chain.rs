@@ -37,7 +37,12 @@ pub type RecordHash = [u8; 32];
 pub fn record_hash(record: &impl serde::Serialize) -> Result<RecordHash, StoreError> {
     let bytes = postcard::to_extend(record, Vec::with_capacity(512));
     let bytes = bytes.map_err(|error| StoreError::Other(error.to_string()))?;
-    Ok(Sha256::digest(bytes).into())
+    Ok(encoded_hash(&bytes))
+}
+
+/// The same for a record as it was encoded.
+pub fn encoded_hash(postcard: &[u8]) -> RecordHash {
+    Sha256::digest(postcard).into()
 }
 
 pub fn hex(bytes: &[u8]) -> String {

@@ -18,6 +18,12 @@ pub enum Value<'v> {
     Real(Option<f64>),
 }
 
+impl Value<'_> {
+    const fn is_null(&self) -> bool {
+        matches!(self, Value::Text(None) | Value::Int(None) | Value::Real(None))
+    }
+}
+
 impl<'v> From<&'v str> for Value<'v> {
     fn from(text: &'v str) -> Value<'v> {
         Value::Text(Some(text))
@@ -71,9 +77,37 @@ pub enum Native {
     Postgres(Box<PgConnection>),
 }
 
+/// A statement of SQLite or the arguments of one of PostgreSQL, which takes its values one after another.
+pub enum Binder<'s, 'c> {
+    Sqlite(&'s mut rusqlite::Statement<'c>, usize),
+    Postgres(&'s mut PgArguments),
+}
+
+impl Binder<'_, '_> {
+    /// Gives the next place its value.
+    pub fn put(&mut self, value: Value<'_>) -> Result<(), StoreError> {
+        match self {
+            Binder::Sqlite(statement, place) => {
+                *place += 1;
+                // What is not bound is NULL.
+                if !value.is_null() {
+                    statement.raw_bind_parameter(*place, value)?;
+                }
+                Ok(())
+            }
+            Binder::Postgres(arguments) => match value {
+                Value::Text(text) => arguments.add(text),
+                Value::Int(number) => arguments.add(number),
+                Value::Real(number) => arguments.add(number),
+            }
+            .map_err(|error| StoreError::Other(error.to_string())),
+        }
+    }
+}
+
 impl Writes for Native {
     async fn run(&mut self, text: SqlStr, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        self.run_with(text, values.iter().copied()).await
+        self.run_with(text, |binder| values.iter().try_for_each(|value| binder.put(*value))).await
     }
 
     async fn last(&mut self, text: SqlStr, values: &[Value<'_>]) -> Result<Last, StoreError> {
@@ -84,7 +118,8 @@ impl Writes for Native {
                 Ok(statement.query_row(rusqlite::params_from_iter(values), read)?)
             }
             Native::Postgres(connection) => {
-                Ok(sqlx::query_as_with(text, postgres(values.iter().copied())?).fetch_one(&mut **connection).await?)
+                let arguments = postgres(|binder| values.iter().try_for_each(|value| binder.put(*value)))?;
+                Ok(sqlx::query_as_with(text, arguments).fetch_one(&mut **connection).await?)
             }
         }
     }
@@ -92,18 +127,20 @@ impl Writes for Native {
 
 impl Native {
     /// The same with values that are made on the way.
-    pub async fn run_with<'v>(
+    pub async fn run_with(
         &mut self,
         text: SqlStr,
-        values: impl Iterator<Item = Value<'v>>,
+        bind: impl FnOnce(&mut Binder<'_, '_>) -> Result<(), StoreError>,
     ) -> Result<u64, StoreError> {
         match self {
             Native::Sqlite(connection) => {
+                // Given back without its values, whatever becomes of it.
                 let mut statement = connection.prepare_cached(text.as_str())?;
-                Ok(statement.execute(rusqlite::params_from_iter(values))? as u64)
+                bind(&mut Binder::Sqlite(&mut statement, 0))?;
+                Ok(statement.raw_execute()? as u64)
             }
             Native::Postgres(connection) => {
-                Ok(sqlx::query_with(text, postgres(values)?).execute(&mut **connection).await?.rows_affected())
+                Ok(sqlx::query_with(text, postgres(bind)?).execute(&mut **connection).await?.rows_affected())
             }
         }
     }
@@ -142,16 +179,9 @@ impl Native {
     }
 }
 
-fn postgres<'v>(values: impl Iterator<Item = Value<'v>>) -> Result<PgArguments, StoreError> {
+fn postgres(bind: impl FnOnce(&mut Binder<'_, '_>) -> Result<(), StoreError>) -> Result<PgArguments, StoreError> {
     let mut arguments = PgArguments::default();
-    for value in values {
-        let added = match value {
-            Value::Text(text) => arguments.add(text),
-            Value::Int(number) => arguments.add(number),
-            Value::Real(number) => arguments.add(number),
-        };
-        added.map_err(|error| StoreError::Other(error.to_string()))?;
-    }
+    bind(&mut Binder::Postgres(&mut arguments))?;
     Ok(arguments)
 }
 

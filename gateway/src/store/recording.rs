@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr, SqlStr};
 
-use super::chain::{self, Head, Log, record_hash};
-use super::link::{Native, Value};
+use super::chain::{self, Head, Log, RecordHash, record_hash};
+use super::link::{Binder, Native, Value};
 use super::sql::Sql;
 use super::{Database, Kind, StoreError};
 use crate::recorder::record::Record;
@@ -91,55 +91,58 @@ fn insert_text(rows: usize, kind: Kind) -> String {
 }
 
 /// In the order of [`COLUMNS`], then its place in the log.
-fn row(record: &Record, seq: i64) -> [Value<'_>; COLUMNS.len() + 1] {
-    [
-        Value::from(record.id.as_str()),
-        Value::from(record.started_at),
-        Value::from(record.organization_id),
-        Value::Int(record.project_id),
-        Value::Int(record.member_id),
-        Value::from(record.key_id.as_str()),
-        Value::Text(record.end_user.as_deref()),
-        Value::from(record.endpoint.as_str()),
-        Value::from(i64::from(record.streamed)),
-        Value::from(record.model_asked.as_str()),
-        Value::Text(record.model_served.as_deref()),
-        Value::Text(record.deployment.as_deref()),
-        Value::Text(record.hosting.as_deref()),
-        Value::from(record.data_class.as_str()),
-        Value::Text(record.prompt_id.as_deref()),
-        Value::Text(record.prompt_version.as_deref()),
-        Value::Text(record.prompt_hash.as_deref()),
-        Value::Text(record.parameters.as_deref()),
-        Value::from(record.tokens_in),
-        Value::from(record.tokens_out),
-        Value::Int(record.tokens_cached),
-        Value::Int(record.tokens_reasoning),
-        Value::from(i64::from(record.tokens_estimated)),
-        Value::Int(record.first_token_ms),
-        Value::from(record.duration_ms),
-        Value::from(record.status),
-        Value::from(record.outcome.as_str()),
-        Value::Text(record.error_code.as_deref()),
-        Value::Text(record.finish_reason.as_deref()),
-        Value::from(record.client_retry),
-        Value::from(record.attempts),
-        Value::Real(record.energy_wh),
-        Value::Real(record.carbon_g),
-        Value::Text(record.impact_method.as_deref()),
-        Value::from(seq),
-    ]
+fn bind(record: &Record, seq: i64, to: &mut Binder<'_, '_>) -> Result<(), StoreError> {
+    to.put(Value::from(record.id.as_str()))?;
+    to.put(Value::from(record.started_at))?;
+    to.put(Value::from(record.organization_id))?;
+    to.put(Value::Int(record.project_id))?;
+    to.put(Value::Int(record.member_id))?;
+    to.put(Value::from(record.key_id.as_str()))?;
+    to.put(Value::Text(record.end_user.as_deref()))?;
+    to.put(Value::from(record.endpoint.as_str()))?;
+    to.put(Value::from(i64::from(record.streamed)))?;
+    to.put(Value::from(record.model_asked.as_str()))?;
+    to.put(Value::Text(record.model_served.as_deref()))?;
+    to.put(Value::Text(record.deployment.as_deref()))?;
+    to.put(Value::Text(record.hosting.as_deref()))?;
+    to.put(Value::from(record.data_class.as_str()))?;
+    to.put(Value::Text(record.prompt_id.as_deref()))?;
+    to.put(Value::Text(record.prompt_version.as_deref()))?;
+    to.put(Value::Text(record.prompt_hash.as_deref()))?;
+    to.put(Value::Text(record.parameters.as_deref()))?;
+    to.put(Value::from(record.tokens_in))?;
+    to.put(Value::from(record.tokens_out))?;
+    to.put(Value::Int(record.tokens_cached))?;
+    to.put(Value::Int(record.tokens_reasoning))?;
+    to.put(Value::from(i64::from(record.tokens_estimated)))?;
+    to.put(Value::Int(record.first_token_ms))?;
+    to.put(Value::from(record.duration_ms))?;
+    to.put(Value::from(record.status))?;
+    to.put(Value::from(record.outcome.as_str()))?;
+    to.put(Value::Text(record.error_code.as_deref()))?;
+    to.put(Value::Text(record.finish_reason.as_deref()))?;
+    to.put(Value::from(record.client_retry))?;
+    to.put(Value::from(record.attempts))?;
+    to.put(Value::Real(record.energy_wh))?;
+    to.put(Value::Real(record.carbon_g))?;
+    to.put(Value::Text(record.impact_method.as_deref()))?;
+    to.put(Value::from(seq))
 }
 
 impl Database {
     /// Stores records, all or none, and chains them. One already there is left as it is, so trying again is harmless. Records
     /// must be [`tidied`](Record::tidied).
     pub async fn insert_records(&self, records: &[Record]) -> Result<(), StoreError> {
+        self.insert_hashed(records, hashes(records)?).await
+    }
+
+    /// The same with the [hash](record_hash) of each, for who has its encoding at hand.
+    pub async fn insert_hashed(&self, records: &[Record], given: Vec<RecordHash>) -> Result<(), StoreError> {
         if records.is_empty() {
             return Ok(());
         }
         let all: Vec<&Record> = records.iter().collect();
-        if self.insert_new(&all).await? {
+        if self.insert_new(&all, &given).await? {
             return Ok(());
         }
         // Some were stored by a run that ended before it could say so: chain the others only.
@@ -147,15 +150,14 @@ impl Database {
         let mut seen = HashSet::new();
         let fresh: Vec<&Record> =
             records.iter().filter(|record| !stored.contains(record.id.as_str()) && seen.insert(&*record.id)).collect();
-        if fresh.is_empty() || self.insert_new(&fresh).await? {
+        if fresh.is_empty() || self.insert_new(&fresh, &hashes(fresh.iter().copied())?).await? {
             return Ok(());
         }
         Err(StoreError::Unavailable("another process stores the same records".to_owned()))
     }
 
     /// Stores records that are not there yet. False, and nothing is stored, when one is.
-    async fn insert_new(&self, records: &[&Record]) -> Result<bool, StoreError> {
-        let hashes = records.iter().map(|record| record_hash(*record)).collect::<Result<Vec<_>, _>>()?;
+    async fn insert_new(&self, records: &[&Record], hashes: &[RecordHash]) -> Result<bool, StoreError> {
         let newest = records.iter().map(|record| record.started_at).max().unwrap_or(0);
         self.link
             .with(async |link: &mut Native| {
@@ -165,7 +167,7 @@ impl Database {
                     link.undo().await?;
                     return Ok(false);
                 }
-                head.append(link, chain::Kind::Records, &hashes, newest).await?;
+                head.append(link, chain::Kind::Records, hashes, newest).await?;
                 link.commit().await?;
                 Ok(true)
             })
@@ -174,11 +176,13 @@ impl Database {
 
     /// How many were not there yet.
     async fn insert_rows(&self, link: &mut Native, records: &[&Record], first: i64) -> Result<u64, StoreError> {
-        let mut rows = (first..).zip(records).map(|(seq, record)| row(record, seq));
+        let mut rows = (first..).zip(records);
         let (mut left, mut stored) = (records.len(), 0);
         for (text, size) in self.inserts.0.iter().zip(SIZES) {
             while left >= size {
-                stored += link.run_with(statement(text), rows.by_ref().take(size).flatten()).await?;
+                let mut some = rows.by_ref().take(size);
+                let bound = |to: &mut Binder<'_, '_>| some.try_for_each(|(seq, record)| bind(record, seq, to));
+                stored += link.run_with(statement(text), bound).await?;
                 left -= size;
             }
         }
@@ -196,6 +200,10 @@ impl Database {
         }
         Ok(stored)
     }
+}
+
+fn hashes<'r>(records: impl IntoIterator<Item = &'r Record>) -> Result<Vec<RecordHash>, StoreError> {
+    records.into_iter().map(record_hash).collect()
 }
 
 fn statement(text: &Arc<str>) -> SqlStr {

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// How long the last writes are tried again once the journal is closed.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Capacity kept by an idle buffer.
+/// Capacity kept by a buffer, whatever it held.
 const IDLE_BYTES: usize = 256 << 10;
 
 pub(super) struct Flusher {
@@ -50,9 +50,11 @@ impl Flusher {
             }
             self.insist(&pending)?;
             self.publish(&pending);
+            // What it held now it will soon hold again, while many requests come.
+            let kept = pending.bytes.len().max(IDLE_BYTES);
             spare = pending.bytes;
             spare.clear();
-            spare.shrink_to(IDLE_BYTES);
+            spare.shrink_to(kept);
             self.relieve();
         }
         Ok(())

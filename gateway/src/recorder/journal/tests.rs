@@ -15,6 +15,7 @@ use std::{
 
 use super::*;
 use crate::recorder::record::{Endpoint, Outcome, PARAMETERS_MAX, TEXT_MAX, Text};
+use crate::store::chain::{encoded_hash, record_hash};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -100,6 +101,10 @@ fn records_come_back_as_they_were_until_stored() {
     assert!(journal.wait(SOON));
     let first = journal.next_batch(3).unwrap().unwrap();
     assert_eq!(first.records, [record(0), record(1), record(2)]);
+    for (record, encoded) in first.records.iter().zip(first.encodings()) {
+        assert_eq!(encoded_hash(encoded), record_hash(record).unwrap(), "what is chained is what is verified later");
+    }
+    assert_eq!(first.encodings().count(), 3);
     let again = journal.next_batch(2).unwrap().unwrap();
     assert_eq!(again.records, [record(0), record(1)]);
     assert_eq!(journal.stats().waiting, 5);
