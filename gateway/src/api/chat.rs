@@ -18,7 +18,7 @@ use crate::config::model::{ModelType, ReasoningSource};
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::body::chat_body;
 use crate::fleet::{Call, Deployment, Job, Model, NotAnAnswer, Reply};
-use crate::openai::rules::{Bounds, Cleaning, Reasoning, Rename, Rules};
+use crate::openai::rules::{Bounds, Cleaning, Reasoning, Rules};
 use crate::openai::usage::{Impacts, ImpactsOf};
 use crate::openai::{Expected, Head, WireError, answer};
 use crate::policy::limits::Output;
@@ -122,7 +122,7 @@ pub async fn generate(
     let usage_asked = head.include_usage();
     let rules = |deployment: &Deployment, served: &Model| Rules {
         usage_asked,
-        rename: Some(Rename::to(&served.id)),
+        rename: Some(served.rename.clone()),
         reasoning: match deployment.reasoning {
             ReasoningSource::Engine => Reasoning::Field,
             ReasoningSource::ThinkTags => Reasoning::ThinkTags { opened: false },

@@ -12,14 +12,15 @@ use super::retry::Budget;
 use crate::config::model::{self, Costs, Impact, ModelType, Prefixes};
 use crate::config::{Config, DataClass};
 use crate::error::{ApiError, ApiResult};
+use crate::openai::Rename;
 use crate::telemetry::Telemetry;
 
 /// A model as clients name it, with the engines that serve it.
 #[derive(Debug)]
 pub struct Model {
     pub id: Arc<str>,
-    /// The id as a JSON string, quotes included: what answers are rewritten with.
-    pub id_json: String,
+    /// What its answers are called.
+    pub rename: Rename,
     pub aliases: Vec<String>,
     pub kind: ModelType,
     pub context_length: Option<u64>,
@@ -141,7 +142,7 @@ impl Model {
     fn new(said: &model::Model, deployments: Vec<Arc<Deployment>>, held: Arc<Held>) -> Model {
         Model {
             id: Arc::from(said.id.as_str()),
-            id_json: serde_json::Value::from(said.id.as_str()).to_string(),
+            rename: Rename::to(&said.id),
             aliases: said.aliases.clone(),
             kind: said.r#type,
             context_length: said.context_length,

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::chunk::{Chunk, Said, text_len};
 use super::clean::clean_whole;
@@ -26,18 +28,41 @@ fn quoted(text: &str) -> Vec<u8> {
     serde_json::Value::from(text).to_string().into_bytes()
 }
 
+/// A message, as far as it is read.
+trait Message<'a>: Deserialize<'a> {
+    /// What it says, with its bytes where it may have to change.
+    fn said(self) -> Option<(Said<'a>, Option<&'a RawValue>)>;
+}
+
+impl<'a> Message<'a> for Said<'a> {
+    fn said(self) -> Option<(Said<'a>, Option<&'a RawValue>)> {
+        Some((self, None))
+    }
+}
+
+impl<'a> Message<'a> for &'a RawValue {
+    fn said(self) -> Option<(Said<'a>, Option<&'a RawValue>)> {
+        Some((Said::parse(self)?, Some(self)))
+    }
+}
+
 /// What the client gets for a whole chat or text completion, and what was seen of it. The same `Bytes` when nothing had
 /// to change.
 ///
 /// # Errors
 /// When the body is no answer.
 pub fn rewrite(body: Bytes, rules: &Rules) -> Result<(Bytes, Observed), NotAnAnswer> {
-    let text = std::str::from_utf8(&body).map_err(|_| NotAnAnswer::Malformed)?;
-    let chunk = Chunk::parse(text).ok_or(NotAnAnswer::Malformed)?;
+    // A message that stays as it is is read once.
+    if rules.edit_deltas() { rewrite_as::<&RawValue>(&body, rules) } else { rewrite_as::<Said<'_>>(&body, rules) }
+}
+
+fn rewrite_as<'a, M: Message<'a>>(body: &'a Bytes, rules: &Rules) -> Result<(Bytes, Observed), NotAnAnswer> {
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| NotAnAnswer::Malformed)?;
+    let chunk = Chunk::<M>::read(text).ok_or(NotAnAnswer::Malformed)?;
     if let Some(error) = chunk.error_text() {
         return Err(NotAnAnswer::Error(error));
     }
-    let choices = chunk.choices.as_deref().filter(|choices| !choices.is_empty()).ok_or(NotAnAnswer::Malformed)?;
+    let choices = chunk.choices.filter(|choices| !choices.is_empty()).ok_or(NotAnAnswer::Malformed)?;
     let mut observed = Observed { done: true, ..Observed::default() };
     let mut patch = Patch::new();
     for choice in choices {
@@ -46,9 +71,11 @@ pub fn rewrite(body: Bytes, rules: &Rules) -> Result<(Bytes, Observed), NotAnAns
         }
         match (choice.message, choice.text) {
             (Some(message), _) => {
-                let said: Said<'_> = Said::parse(message).ok_or(NotAnAnswer::Malformed)?;
+                let (said, raw) = message.said().ok_or(NotAnAnswer::Malformed)?;
                 observed.saw_text(said.text_bytes());
-                edit_message(text, message, &said, rules, &mut patch);
+                if let Some(message) = raw {
+                    edit_message(text, message, &said, rules, &mut patch);
+                }
             }
             (None, Some(said)) => observed.saw_text(text_len(said.get())),
             (None, None) => return Err(NotAnAnswer::Malformed),
@@ -82,7 +109,7 @@ pub fn rewrite(body: Bytes, rules: &Rules) -> Result<(Bytes, Observed), NotAnAns
         body.clone()
     } else {
         let mut out = bytes::BytesMut::with_capacity(body.len() + 256);
-        patch.write(&body, &mut out);
+        patch.write(body, &mut out);
         out.freeze()
     };
     observed.bytes_out = changed.len() as u64;
@@ -90,16 +117,7 @@ pub fn rewrite(body: Bytes, rules: &Rules) -> Result<(Bytes, Observed), NotAnAns
 }
 
 /// Tells reasoning apart and cleans the content of one message.
-fn edit_message(
-    whole: &str,
-    message: &serde_json::value::RawValue,
-    said: &Said<'_>,
-    rules: &Rules,
-    patch: &mut Patch<'_>,
-) {
-    if !rules.edit_deltas() {
-        return;
-    }
+fn edit_message(whole: &str, message: &RawValue, said: &Said<'_>, rules: &Rules, patch: &mut Patch<'_>) {
     let Ok(object) = Object::within(whole, message.get()) else { return };
     let mut edits = Edits::of(&object);
     let mut changed = false;

@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 
 use super::scan::unquote;
 
-/// A chunk of a stream, or a whole answer. Unknown fields are not read.
+/// A chunk of a stream, or a whole answer. Unknown fields are not read; messages are read as `M`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Chunk<'a> {
+#[serde(bound(deserialize = "M: Deserialize<'de>"))]
+pub(crate) struct Chunk<'a, M = &'a RawValue> {
     #[serde(borrow)]
     pub id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -18,7 +19,7 @@ pub(crate) struct Chunk<'a> {
     #[serde(borrow)]
     pub model: Option<&'a RawValue>,
     #[serde(borrow)]
-    pub choices: Option<Vec<Choice<'a>>>,
+    pub choices: Option<Vec<Choice<'a, M>>>,
     #[serde(borrow)]
     pub usage: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -29,12 +30,12 @@ pub(crate) struct Chunk<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Choice<'a> {
+#[serde(bound(deserialize = "M: Deserialize<'de>"))]
+pub(crate) struct Choice<'a, M = &'a RawValue> {
     pub index: Option<u64>,
     #[serde(borrow)]
     pub delta: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub message: Option<&'a RawValue>,
+    pub message: Option<M>,
     #[serde(borrow)]
     pub text: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -62,6 +63,13 @@ pub(crate) struct Said<'a> {
 
 impl<'a> Chunk<'a> {
     pub(crate) fn parse(json: &'a str) -> Option<Self> {
+        Self::read(json)
+    }
+}
+
+impl<'a, M: Deserialize<'a>> Chunk<'a, M> {
+    /// The same with messages read as wanted.
+    pub(crate) fn read(json: &'a str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }
 

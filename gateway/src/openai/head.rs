@@ -35,7 +35,7 @@ impl<'b> Head<'b> {
     /// When it is not one JSON object in UTF-8, says a key twice (at the top, or inside a field that
     /// we read), nests too deep, or gives a known field another type than it has.
     pub fn parse(body: &'b [u8]) -> Result<Self, WireError> {
-        let body = std::str::from_utf8(body).map_err(|_| WireError::NotUtf8)?;
+        let body = simdutf8::basic::from_utf8(body).map_err(|_| WireError::NotUtf8)?;
         let object = match Object::parse(body) {
             Ok(object) => object,
             Err(NotObject::Duplicate(path)) => return Err(WireError::DuplicateKey { path }),

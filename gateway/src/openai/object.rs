@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::scan::{duplicate, unquote};
@@ -77,24 +77,11 @@ impl<'b> Object<'b> {
     /// As [`Object::parse`].
     pub fn within(whole: &'b str, json: &'b str) -> Result<Self, NotObject> {
         let mut reader = serde_json::Deserializer::from_str(json);
-        let Entries(entries) = Entries::deserialize(&mut reader).map_err(NotObject::Json)?;
+        let fields = Fields { whole }.deserialize(&mut reader).map_err(NotObject::Json)?;
         reader.end().map_err(NotObject::Json)?;
-        let brace = json.find('{').unwrap_or(0);
-        let mut fields = Vec::with_capacity(entries.len());
-        for (key, raw) in entries {
-            let key = key.get();
-            let value = range_in(whole, raw);
-            let name = match unquote(key) {
-                Some(name) => name,
-                // A lone surrogate is no name that anybody reads: keep it as it was sent.
-                None => Cow::Borrowed(key),
-            };
-            fields.push(Field { name, key, raw, entry: offset(whole, key)..value.end, value });
-        }
-        let keys: Vec<&str> = fields.iter().map(|field| field.key).collect();
-        match duplicate(&keys) {
+        match duplicate(fields.iter().map(|field| field.key)) {
             Some(name) => Err(NotObject::Duplicate(name.into_owned())),
-            None => Ok(Self { fields, inside: offset(whole, json) + brace + 1 }),
+            None => Ok(Self { fields, inside: offset(whole, json) + json.find('{').unwrap_or(0) + 1 }),
         }
     }
 
@@ -110,28 +97,36 @@ impl<'b> Object<'b> {
     }
 }
 
-/// Keys and values as sent, duplicates kept.
-struct Entries<'b>(Vec<(&'b RawValue, &'b RawValue)>);
+/// Reads the fields of an object, duplicates kept, which is a part of a text.
+struct Fields<'b> {
+    whole: &'b str,
+}
 
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Walk;
-        impl<'de> Visitor<'de> for Walk {
-            type Value = Entries<'de>;
+impl<'b> DeserializeSeed<'b> for Fields<'b> {
+    type Value = Vec<Field<'b>>;
 
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an object")
-            }
+    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(8);
-                while let Some(entry) = map.next_entry::<&RawValue, &RawValue>()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
+impl<'b> Visitor<'b> for Fields<'b> {
+    type Value = Vec<Field<'b>>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::with_capacity(8);
+        while let Some((key, raw)) = map.next_entry::<&'b RawValue, &'b RawValue>()? {
+            let key = key.get();
+            let value = range_in(self.whole, raw);
+            // A lone surrogate is no name that anybody reads: keep it as it was sent.
+            let name = unquote(key).unwrap_or(Cow::Borrowed(key));
+            fields.push(Field { name, key, raw, entry: offset(self.whole, key)..value.end, value });
         }
-        deserializer.deserialize_map(Walk)
+        Ok(fields)
     }
 }
 

@@ -21,6 +21,9 @@ const NUMBERS: [&str; 10] = [
     "frequency_penalty",
 ];
 
+/// Bytes that most need.
+const ROOM: usize = 128;
+
 /// Longest number or word kept.
 const LONGEST: usize = 24;
 
@@ -28,7 +31,7 @@ const LONGEST: usize = 24;
 /// At most a few hundred bytes: every value is bounded and the list of names is closed.
 #[must_use]
 pub fn parameters(head: &Head<'_>) -> Option<String> {
-    let mut out = String::new();
+    let mut out = String::with_capacity(ROOM);
     for field in head.fields() {
         let Some(raw) = field.present() else { continue };
         let value = raw.get();

@@ -1,6 +1,7 @@
 //! What an answer must become on its way to the client, and what was seen of it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::usage::{Estimate, ImpactsOf, Usage};
 
@@ -26,7 +27,7 @@ pub struct Rules {
 /// or a path on its disk, is replaced by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rename {
-    quoted: Box<str>,
+    quoted: Arc<str>,
 }
 
 impl Rename {

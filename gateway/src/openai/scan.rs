@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
+use memchr::{memchr2, memchr2_iter};
 
 use super::wire_error::WireError;
 
@@ -108,6 +108,10 @@ pub fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
 #[must_use]
 pub fn too_deep(text: &str) -> bool {
     let bytes = text.as_bytes();
+    // Most bodies have not so many brackets in all.
+    if memchr2_iter(b'{', b'[', bytes).take(MAX_DEPTH + 1).count() <= MAX_DEPTH {
+        return false;
+    }
     let mut depth = 0usize;
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
@@ -168,7 +172,7 @@ pub fn refuse_duplicates(root: &str, json: &str) -> Result<(), WireError> {
             }
             Token::ObjectEnd => {
                 if let Some(Frame::Object { first_key, .. }) = frames.pop() {
-                    if let Some(name) = keys.get(first_key..).and_then(duplicate) {
+                    if let Some(name) = keys.get(first_key..).and_then(|keys| duplicate(keys.iter().copied())) {
                         return Err(WireError::DuplicateKey { path: path(root, &frames, &name) });
                     }
                     keys.truncate(first_key);
@@ -191,13 +195,13 @@ pub fn refuse_duplicates(root: &str, json: &str) -> Result<(), WireError> {
 const FEW: usize = 24;
 
 /// The first key found twice among keys given with their quotes.
-pub(crate) fn duplicate<'k>(keys: &[&'k str]) -> Option<Cow<'k, str>> {
-    let escaped = keys.iter().any(|key| key.as_bytes().contains(&b'\\'));
+pub(crate) fn duplicate<'k>(keys: impl ExactSizeIterator<Item = &'k str> + Clone) -> Option<Cow<'k, str>> {
+    let escaped = keys.clone().any(|key| key.as_bytes().contains(&b'\\'));
     if !escaped && keys.len() <= FEW {
-        let twice = keys.iter().enumerate().find(|(i, key)| keys.iter().take(*i).any(|before| before == *key));
+        let twice = keys.clone().enumerate().find(|(i, key)| keys.clone().take(*i).any(|before| before == *key));
         return twice.and_then(|(_, key)| unquote(key));
     }
-    let mut names: Vec<Cow<'k, str>> = keys.iter().map(|key| unquote(key).unwrap_or(Cow::Borrowed(*key))).collect();
+    let mut names: Vec<Cow<'k, str>> = keys.map(|key| unquote(key).unwrap_or(Cow::Borrowed(key))).collect();
     names.sort_unstable();
     let twice = names.windows(2).position(|pair| pair.first() == pair.last())?;
     Some(names.swap_remove(twice))

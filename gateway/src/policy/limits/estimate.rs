@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::Finder;
 use quick_cache::DefaultHashBuilder;
 use tokio::sync::Semaphore;
 
@@ -44,6 +44,9 @@ const SILENT: u32 = 3;
 /// Two buckets for each doubling, up to 2^24 tokens.
 const BUCKETS: usize = 48;
 
+/// What comes before an embedded file.
+static FILE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(";base64,"));
+
 /// What a request holds, by what weighs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Weight {
@@ -55,11 +58,10 @@ pub struct Weight {
 impl Weight {
     /// Weighs a body: what follows `;base64,` is a file, not a text.
     pub fn of(body: &[u8]) -> Weight {
-        const FILE: &[u8] = b";base64,";
         let mut weight = Weight { bytes: body.len() as u64, images: 0 };
         let mut rest = body;
-        while let Some(at) = memmem::find(rest, FILE) {
-            rest = &rest[at + FILE.len()..];
+        while let Some(at) = FILE.find(rest) {
+            rest = &rest[at + FILE.needle().len()..];
             let end = memchr::memchr(b'"', rest).unwrap_or(rest.len());
             weight.bytes -= end as u64;
             weight.images += 1;
