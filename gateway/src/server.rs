@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -91,8 +91,9 @@ impl Server {
                     continue;
                 }
             };
+            let timer = Timer::default();
             let (service, mut builder) = (service.clone(), builder.clone());
-            builder.timer(Timer::default());
+            builder.timer(timer.clone());
             let (ends, telemetry) = (Ends { stop: stop.clone(), cut: cut.clone() }, telemetry.clone());
             // The socket belongs to the runtime that polls it.
             let socket = match socket.into_std() {
@@ -105,7 +106,7 @@ impl Server {
             let carry = async move {
                 telemetry.open_connections.inc();
                 match TcpStream::from_std(socket) {
-                    Ok(socket) => serve(socket, peer, service, &builder, ends).await,
+                    Ok(socket) => serve(socket, peer, service, (&builder, timer), ends).await,
                     Err(error) => tracing::warn!(%error, "cannot take a connection"),
                 }
                 telemetry.open_connections.dec();
@@ -129,18 +130,28 @@ struct Ends {
     cut: CancellationToken,
 }
 
-async fn serve(socket: TcpStream, peer: SocketAddr, service: Service, builder: &http1::Builder, ends: Ends) {
+async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    service: Service,
+    (builder, timer): (&http1::Builder, Timer),
+    ends: Ends,
+) {
     // Small pieces of a stream must leave at once.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
     let service = service_fn(|request: hyper::Request<Incoming>| async {
-        Ok::<_, std::convert::Infallible>(match &service {
+        let response = match &service {
             Service::Counter(app, router) => layers::enter(app, router.clone(), peer.ip(), request).await,
             Service::Metrics(router) => {
                 router.clone().oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
             }
-        })
+        };
+        if response.body().size_hint().exact().is_none() {
+            timer.put_away();
+        }
+        Ok::<_, std::convert::Infallible>(response)
     });
     let connection = builder.serve_connection(TokioIo::new(Socket::new(socket)), service);
     tokio::pin!(connection);

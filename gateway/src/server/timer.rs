@@ -16,6 +16,13 @@ use tokio::time::Sleep;
 #[derive(Clone, Debug, Default)]
 pub struct Timer(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
 
+impl Timer {
+    /// Keeps none while an answer streams: it takes room that ten thousand streams share.
+    pub fn put_away(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
 impl rt::Timer for Timer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
         self.sleep_until(Instant::now() + duration)
@@ -87,6 +94,8 @@ mod tests {
             assert!(Instant::now() >= end);
             assert!(timer.0.lock().unwrap().is_some(), "it came home");
         }
+        timer.put_away();
+        assert!(timer.0.lock().unwrap().is_none());
         // Given up before its time, it is good for the next.
         drop(timer.sleep_until(later(10)));
         let (early, late) = (later(5), later(50));

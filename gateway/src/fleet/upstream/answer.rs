@@ -53,7 +53,13 @@ impl Answer {
                 return Poll::Ready(Ok(None));
             }
             let Some(connection) = &mut self.connection else { return Poll::Ready(Ok(None)) };
-            self.piece = ready!(connection.poll_piece(cx))?;
+            self.piece = match connection.poll_piece(cx) {
+                Poll::Ready(piece) => piece?,
+                Poll::Pending => {
+                    connection.drop_timer();
+                    return Poll::Pending;
+                }
+            };
             if self.piece.is_empty() {
                 return Poll::Ready(match self.framing {
                     Framing::Close => Ok(None),

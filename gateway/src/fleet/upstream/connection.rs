@@ -82,6 +82,11 @@ impl Connection {
         Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
     }
 
+    /// What comes is waited for without a deadline, and for long: the timer takes room that ten thousand streams share.
+    pub fn drop_timer(&mut self) {
+        self.timer = None;
+    }
+
     /// Sends a request and waits for the head of its answer, at most until `deadline`: `None` then. Gives it with what
     /// came of the body.
     pub async fn send_until(&mut self, deadline: Instant, head: &[u8], body: &[u8]) -> Result<Option<(Head, Bytes)>> {

@@ -24,6 +24,9 @@ const RETRY: Duration = Duration::from_millis(100);
 /// How long the last writes are tried again once the journal is closed.
 const CLOSING: Duration = Duration::from_secs(2);
 
+/// Most capacity kept by a buffer.
+const BUSY_BYTES: usize = 1 << 20;
+
 /// Capacity kept by a buffer, whatever it held.
 const IDLE_BYTES: usize = 256 << 10;
 
@@ -51,7 +54,7 @@ impl Flusher {
             self.insist(&pending)?;
             self.publish(&pending);
             // What it held now it will soon hold again, while many requests come.
-            let kept = pending.bytes.len().max(IDLE_BYTES);
+            let kept = pending.bytes.len().clamp(IDLE_BYTES, BUSY_BYTES);
             spare = pending.bytes;
             spare.clear();
             spare.shrink_to(kept);
