@@ -17,6 +17,7 @@ use eval::table::Table;
 use guichet::config::load::{Origin, from_text};
 use guichet::evaluation::{campaign, sample};
 use guichet::recorder::record::{Admission, Endpoint, Outcome, Record};
+use guichet::store::chain::record_hash;
 use guichet::store::evaluation::{EvaluationRecord, Kept, content_hash};
 use guichet::store::page::Reach;
 use guichet::store::people::Month;
@@ -202,7 +203,8 @@ async fn fill(database: &Database, settings: &Settings) -> Result<(), Failure> {
     timed(&format!("{all} usage records stored and chained"), async {
         for start in (0..all).step_by(BATCH as usize) {
             let batch: Vec<Record> = (start..all.min(start + BATCH)).map(|at| Request::new(at, all).record()).collect();
-            database.insert_records(&batch).await?;
+            let hashes = batch.iter().map(record_hash).collect::<Result<Vec<_>, _>>()?;
+            database.insert_records(&batch, &hashes).await?;
         }
         Ok(())
     })

@@ -28,8 +28,8 @@ use socket::Socket;
 use timer::Timer;
 use workers::Workers;
 
-/// Largest head of a request, header fields included.
-const HEAD: usize = 64 << 10;
+/// Largest head of a request, header fields included, and the most that a connection reads at once.
+pub const HEAD: usize = 64 << 10;
 /// Most header fields in a request.
 const HEADERS: usize = 100;
 /// Rest after a connection could not be accepted.

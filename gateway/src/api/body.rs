@@ -10,11 +10,10 @@ use http_body::Body;
 use crate::config::server::Server;
 use crate::error::{ApiError, ApiResult};
 use crate::gather::{Lacking, gather_at_pace};
+use crate::server;
 
 /// Bytes a second that a client sends at least, on average, past the first `body_timeout`.
 const SLOWEST: NonZeroU32 = NonZeroU32::MIN.saturating_add((4 << 10) - 1);
-/// Most that a connection reads at once.
-const PIECE: usize = 64 << 10;
 
 /// The answer to a request whose body was not read whole. The rest comes behind it: this connection carries no other
 /// request, and its client is told so.
@@ -53,5 +52,5 @@ pub async fn read<B: Body<Data = Bytes> + Unpin>(coded: bool, body: B, settings:
     })?;
     // One that came in one piece stands in the buffer that its connection reads into: as long as it is held there, the
     // connection, which listens for its client's leave, holds a second one.
-    Ok(if read.len() <= PIECE { Bytes::copy_from_slice(&read) } else { read })
+    Ok(if read.len() <= server::HEAD { Bytes::copy_from_slice(&read) } else { read })
 }

@@ -79,8 +79,8 @@ async fn run(recorder: &Recorder, config: &Config, stop: &CancellationToken) {
 async fn store(recorder: &Recorder, database: &Database) -> Result<usize, String> {
     let Some(batch) = recorder.journal.next_batch(BATCH).map_err(|error| error.to_string())? else { return Ok(0) };
     let count = batch.records.len();
-    let hashes = batch.encodings().map(encoded_hash).collect();
-    database.insert_hashed(&batch.records, hashes).await.map_err(|error| error.to_string())?;
+    let hashes: Vec<_> = batch.encodings().map(encoded_hash).collect();
+    database.insert_records(&batch.records, &hashes).await.map_err(|error| error.to_string())?;
     recorder.journal.stored(batch).map_err(|error| error.to_string())?;
     Ok(count)
 }

@@ -131,18 +131,13 @@ fn bind(record: &Record, seq: i64, to: &mut Binder<'_, '_>) -> Result<(), StoreE
 
 impl Database {
     /// Stores records, all or none, and chains them. One already there is left as it is, so trying again is harmless. Records
-    /// must be [`tidied`](Record::tidied).
-    pub async fn insert_records(&self, records: &[Record]) -> Result<(), StoreError> {
-        self.insert_hashed(records, hashes(records)?).await
-    }
-
-    /// The same with the [hash](record_hash) of each, for who has its encoding at hand.
-    pub async fn insert_hashed(&self, records: &[Record], given: Vec<RecordHash>) -> Result<(), StoreError> {
+    /// must be [`tidied`](Record::tidied); `hashes` are their [hashes](record_hash), in order.
+    pub async fn insert_records(&self, records: &[Record], hashes: &[RecordHash]) -> Result<(), StoreError> {
         if records.is_empty() {
             return Ok(());
         }
         let all: Vec<&Record> = records.iter().collect();
-        if self.insert_new(&all, &given).await? {
+        if self.insert_new(&all, hashes).await? {
             return Ok(());
         }
         // Some were stored by a run that ended before it could say so: chain the others only.
@@ -150,7 +145,8 @@ impl Database {
         let mut seen = HashSet::new();
         let fresh: Vec<&Record> =
             records.iter().filter(|record| !stored.contains(record.id.as_str()) && seen.insert(&*record.id)).collect();
-        if fresh.is_empty() || self.insert_new(&fresh, &hashes(fresh.iter().copied())?).await? {
+        let hashes = fresh.iter().copied().map(record_hash).collect::<Result<Vec<_>, _>>()?;
+        if fresh.is_empty() || self.insert_new(&fresh, &hashes).await? {
             return Ok(());
         }
         Err(StoreError::Unavailable("another process stores the same records".to_owned()))
@@ -200,10 +196,6 @@ impl Database {
         }
         Ok(stored)
     }
-}
-
-fn hashes<'r>(records: impl IntoIterator<Item = &'r Record>) -> Result<Vec<RecordHash>, StoreError> {
-    records.into_iter().map(record_hash).collect()
 }
 
 fn statement(text: &Arc<str>) -> SqlStr {
